@@ -1,0 +1,28 @@
+"""How allauth creates accounts here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.contrib.auth.models import Group
+from django.http import HttpRequest
+
+from cifarsite.accounts.groups import USER
+from cifarsite.accounts.models import User
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    """New accounts join the group *user*; sign-up can be closed with CIFARSITE_SIGNUP_OPEN=false."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        """Say whether strangers may make an account."""
+        return bool(settings.SIGNUP_OPEN)
+
+    def save_user(self, request: HttpRequest, user: User, form: Any, commit: bool = True) -> User:  # noqa: ANN401, FBT001, FBT002
+        """Save the account and let it classify images."""
+        user = super().save_user(request, user, form, commit=commit)
+        if commit:
+            user.groups.add(Group.objects.get(name=USER))
+        return user

@@ -1,0 +1,42 @@
+"""The groups and what each may do; a group includes all that the one before it may."""
+
+from __future__ import annotations
+
+from django.contrib.auth.models import Group, Permission
+from django.db import DEFAULT_DB_ALIAS
+from django.db.models import Q
+
+USER, TRAINER, OPERATOR, ADMINISTRATOR = "user", "trainer", "operator", "administrator"
+
+_PERMISSIONS: dict[str, list[str]] = {
+    USER: ["training.view_modelversion"],
+    TRAINER: [
+        "training.view_dataset",
+        "training.view_datasetimport",
+        "training.add_datasetimport",
+        "training.view_trainingrun",
+        "training.add_trainingrun",
+        "training.view_epochmetric",
+        "training.view_promotion",
+    ],
+    OPERATOR: ["training.manage_trainingrun", "training.promote_modelversion", "training.view_worker"],
+}
+_ORDER = [USER, TRAINER, OPERATOR]
+
+
+def permissions_of(group: str) -> list[str]:
+    """Return the `app.codename` permissions of `group`, those of the groups before it included."""
+    return [name for step in _ORDER[: _ORDER.index(group) + 1] for name in _PERMISSIONS[step]]
+
+
+def ensure_groups(*, using: str = DEFAULT_DB_ALIAS, **_signal: object) -> None:
+    """Create the four groups and set their permissions; safe to repeat. Administrators have every permission."""
+    for name in _ORDER:
+        wanted = Q(pk__in=[])
+        for permission in permissions_of(name):
+            app_label, codename = permission.split(".")
+            wanted |= Q(content_type__app_label=app_label, codename=codename)
+        group, _created = Group.objects.using(using).get_or_create(name=name)
+        group.permissions.set(Permission.objects.using(using).filter(wanted))
+    administrators, _created = Group.objects.using(using).get_or_create(name=ADMINISTRATOR)
+    administrators.permissions.set(Permission.objects.using(using).all())

@@ -1,0 +1,21 @@
+"""Addresses of the API, version 1, and of its documentation."""
+
+from django.urls import URLPattern, URLResolver, include, path
+from drf_spectacular.views import SpectacularAPIView
+
+from cifarsite.docs_views import RedocView, SwaggerView
+from cifarsite.health import HealthView, ReadyView, WelcomeView
+
+_api: list[URLPattern | URLResolver] = [
+    path("", WelcomeView.as_view(), name="root"),
+    path("health", HealthView.as_view(), name="health"),
+    path("ready", ReadyView.as_view(), name="ready"),
+    path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("", include("classifier.api.urls")),
+]
+
+urlpatterns = [
+    path("api/v1/", include((_api, "api"))),
+    path("docs", SwaggerView.as_view(), name="swagger"),
+    path("redoc", RedocView.as_view(), name="redoc"),
+]

@@ -1,0 +1,51 @@
+"""`manage.py api_token USERNAME`: make a token for a program, and show it this once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+
+from cifarsite.accounts.models import ApiToken, User
+
+_LONGEST_DAYS = 3650
+
+
+class Command(BaseCommand):
+    """Make an API token. Only its hash is stored: whoever loses it makes another."""
+
+    help = "Print a new API token of a person. It is shown only now."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        days = settings.REST_KNOX["TOKEN_TTL"].days
+        parser.add_argument("username")
+        parser.add_argument("--name", default="", help="what it is for, up to 100 characters")
+        parser.add_argument("--days", type=_days, default=days, help=f"how long it is valid (default {days})")
+
+    def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
+        """Make the token and print it alone on standard output, for a program to read.
+
+        Raises:
+            CommandError: no such person, a closed account, or too long a name.
+        """
+        user = User.objects.filter(username=options["username"]).first()
+        if user is None:
+            raise CommandError(f"There is no account named {options['username']!r}.")
+        if not user.is_active:
+            raise CommandError(f"The account of {user.username} is closed.")
+        if len(options["name"]) > 100:
+            raise CommandError("The token's name has more than 100 characters.")
+        row, token = ApiToken.objects.create(user=user, expiry=timedelta(days=options["days"]), name=options["name"])
+        self.stderr.write(f"A token for {user.username}, valid until {row.expiry:%Y-%m-%d}; it is shown only now:")
+        self.stdout.write(token)
+
+
+def _days(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _LONGEST_DAYS:
+        message = f"{text!r} is not a number of days from 1 to {_LONGEST_DAYS}"
+        raise ArgumentTypeError(message)
+    return int(text)

@@ -1,0 +1,340 @@
+"""The one settings file. Without any environment: the embedded mode. `.env.example` lists all.
+
+`DATABASE_URL` and `REDIS_URL` make it production: Postgres and Redis, not SQLite and Valkey under `CIFARSITE_VAR`.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import django_stubs_ext
+import environ
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+from cifarsite import embedded
+
+django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Model]` and friends be written
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+
+def _number(name: str, default: int, *, minimum: int = 0) -> int:
+    """Read a whole number ≥ `minimum` from the environment, or say which variable is wrong."""
+    raw = env.str(name, default=str(default))
+    if not raw.strip().isdecimal() or int(raw) < minimum:
+        message = f"{name}={raw!r} is not valid: give a whole number, {minimum} or more."
+        raise ImproperlyConfigured(message)
+    return int(raw)
+
+
+def _switch(name: str, *, default: bool) -> bool:
+    """Read a yes/no variable, or say which variable is wrong."""
+    raw = env.str(name, default=str(default)).strip().lower()
+    if raw in {"1", "true", "yes", "on"}:
+        return True
+    if raw in {"0", "false", "no", "off", ""}:
+        return False
+    message = f"{name}={raw!r} is not valid: give true or false."
+    raise ImproperlyConfigured(message)
+
+
+def _url(name: str, schemes: tuple[str, ...]) -> str:
+    """Read an optional URL with one of `schemes`, or say which variable is wrong. Empty means not set."""
+    raw = str(env.str(name, default="")).strip()
+    if raw and not raw.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        message = f"{name} is not valid: it must start with {' or '.join(f'{scheme}://' for scheme in schemes)}."
+        raise ImproperlyConfigured(message)
+    return raw
+
+
+# --- Where things live -----------------------------------------------------------------------------------------------
+VAR = Path(env.str("CIFARSITE_VAR", default=str(BASE_DIR / "var"))).resolve()
+ARTIFACTS_ROOT = Path(env.str("ARTIFACTS_ROOT", default=str(VAR / "artifacts"))).resolve()
+_DATABASE_URL = _url("DATABASE_URL", ("postgres", "postgresql"))
+try:
+    _DATABASE = env.db_url_config(_DATABASE_URL) if _DATABASE_URL else {}
+except ValueError as error:
+    message = "DATABASE_URL is not valid: give postgres://USER:PASSWORD@HOST:PORT/NAME."
+    raise ImproperlyConfigured(message) from error
+_REDIS_URL = _url("REDIS_URL", ("redis", "rediss", "unix"))
+if bool(_DATABASE_URL) != bool(_REDIS_URL):
+    message = "DATABASE_URL and REDIS_URL go together: set both for production, or neither for the embedded mode."
+    raise ImproperlyConfigured(message)
+EMBEDDED = not _DATABASE_URL
+
+DEBUG = _switch("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="")
+if not SECRET_KEY:
+    if not EMBEDDED:
+        message = "SECRET_KEY is not set: give a long random text, kept secret, the same for every process."
+        raise ImproperlyConfigured(message)
+    try:
+        SECRET_KEY = embedded.secret_key(VAR)
+    except OSError as error:
+        message = f"CIFARSITE_VAR={VAR} cannot be used: {error.strerror}. Choose a folder that can be written."
+        raise ImproperlyConfigured(message) from error
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"] if EMBEDDED else [])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+# --- Applications ----------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "cifarsite",
+    "cifarsite.accounts",
+    "training",
+    "classifier",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.humanize",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+ROOT_URLCONF = "cifarsite.urls"
+WSGI_APPLICATION = "cifarsite.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "django.template.context_processors.i18n",
+            ],
+        },
+    },
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Database --------------------------------------------------------------------------------------------------------
+_SQLITE = {
+    "ENGINE": "django.db.backends.sqlite3",
+    "NAME": VAR / env.str("CIFARSITE_SQLITE_NAME", default="db.sqlite3"),  # tests give their worker the test file
+    # IMMEDIATE with a 20 s wait: 900 concurrent writes gave no "database is locked", the defaults gave 216.
+    "OPTIONS": {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    },
+    # Kept open: closing the last connection makes SQLite fold its log back, some 10 ms at every request.
+    "CONN_MAX_AGE": None,
+    # Cross-process tests need a file.
+    "TEST": {"NAME": VAR / "test.sqlite3"},
+}
+DATABASES: dict[str, Any] = {
+    "default": _SQLITE
+    if EMBEDDED
+    else {
+        **_DATABASE,
+        "CONN_MAX_AGE": 60,  # seconds
+        "CONN_HEALTH_CHECKS": True,
+    },
+}
+
+# --- Cache, broker, tasks --------------------------------------------------------------------------------------------
+_SOCKET = embedded.socket_path(VAR)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": f"unix://{_SOCKET}?db=1" if EMBEDDED else _REDIS_URL,
+        "KEY_PREFIX": "cifarsite",
+    },
+}
+CELERY_BROKER_URL = f"redis+socket://{_SOCKET}" if EMBEDDED else _REDIS_URL
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"socket_connect_timeout": 2, "socket_keepalive": True}  # seconds
+CELERY_TASK_IGNORE_RESULT = True  # the database is the truth
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
+CELERY_BEAT_SCHEDULE = {
+    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+}
+
+# --- Accounts --------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "classify"
+ACCOUNT_ADAPTER = "cifarsite.accounts.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+ACCOUNT_SESSION_REMEMBER = True
+SIGNUP_OPEN = _switch("CIFARSITE_SIGNUP_OPEN", default=True)
+try:
+    EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
+except (ImproperlyConfigured, ValueError) as error:
+    message = "EMAIL_URL is not valid: give smtp+tls://USER:PASSWORD@HOST:587, or consolemail:// for the log."
+    raise ImproperlyConfigured(message) from error
+vars().update(EMAIL_CONFIG)
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="cifarsite@localhost")
+
+# --- Languages and time ----------------------------------------------------------------------------------------------
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
+LANGUAGES = [("en", _("English")), ("fr", _("French"))]
+if LANGUAGE_CODE not in dict(LANGUAGES):
+    message = f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not valid: give en or fr."
+    raise ImproperlyConfigured(message)
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+try:
+    ZoneInfo(TIME_ZONE)
+except (ZoneInfoNotFoundError, ValueError) as error:
+    message = f"TIME_ZONE={TIME_ZONE!r} is not valid: give a name of the tz database, such as Europe/Paris."
+    raise ImproperlyConfigured(message) from error
+USE_TZ = True
+
+# --- Static files ----------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = EMBEDDED
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if EMBEDDED
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage",
+    },
+}
+
+# --- API -------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "cifarsite.authentication.ApiTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
+}
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
+REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1))}
+API_VERSION = "1.0.0"
+SPECTACULAR_SETTINGS = {
+    "TITLE": "cifarsite",
+    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes. Make a token with `manage.py api_token USERNAME`.",
+    "VERSION": API_VERSION,
+    "OAS_VERSION": "3.1.1",
+    "TAGS": [{"name": "Pictures"}, {"name": "Model"}, {"name": "Site"}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+
+# --- Limits ----------------------------------------------------------------------------------------------------------
+MEBIBYTE = 1024 * 1024
+IMAGE_MAX_BYTES = _number("CIFARSITE_IMAGE_MAX_MIB", 10, minimum=1) * MEBIBYTE
+IMAGE_MAX_PIXELS = _number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_000_000
+ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+# Larger uploads are streamed to a temporary file by Django; this bounds what a form may hold in memory.
+FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
+
+# --- Inference, inside the web process -------------------------------------------------------------------------------
+INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture
+INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="f32")
+if INFERENCE_PRECISION not in {"f32", "bf16"}:
+    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give f32 or bf16."
+    raise ImproperlyConfigured(message)
+
+# --- Training --------------------------------------------------------------------------------------------------------
+MLFLOW_TRACKING_URI = _url("MLFLOW_TRACKING_URI", ("http", "https", "sqlite", "postgresql"))
+if EMBEDDED and not MLFLOW_TRACKING_URI:
+    MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
+MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
+TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
+
+# --- Security --------------------------------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "style-src": [SELF, NONCE],
+        "img-src": [SELF, "data:", "blob:"],
+        "connect-src": [SELF],
+        "worker-src": [SELF, "blob:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    },
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_HTTPONLY = True
+HTTPS = _switch("CIFARSITE_HTTPS", default=not EMBEDDED)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
+if HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = _number("CIFARSITE_HSTS_SECONDS", 31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$"]  # load balancers ask over plain HTTP
+
+# --- Logs ------------------------------------------------------------------------------------------------------------
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
+    message = f"LOG_LEVEL={LOG_LEVEL!r} is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."
+    raise ImproperlyConfigured(message)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+}

@@ -1,0 +1,109 @@
+"""How the site shows icons, class names, numbers, durations and moments. Use with `{% load site %}`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from django import template
+from django.conf import settings
+from django.templatetags.static import static
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from training.class_names import display_name
+
+register = template.Library()
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """Draw one icon of the sprite; `label` makes it speak, otherwise it is decoration.
+
+    The name must be a quoted literal: `tools/vendor.mjs` reads the templates to know which icons to keep.
+    """
+    source = static("vendor/icons/sprite.svg")
+    if label:
+        return format_html(
+            '<svg class="icon" role="img" aria-label="{}"><use href="{}#{}"/></svg>', label, source, name
+        )
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', source, name)
+
+
+@register.simple_tag
+def api_version() -> str:
+    """Return the site's version, as the API tells it."""
+    return str(settings.API_VERSION)
+
+
+@register.simple_tag
+def signup_is_open() -> bool:
+    """Say whether strangers may make an account."""
+    return bool(settings.SIGNUP_OPEN)
+
+
+@register.filter
+def class_name(class_key: str) -> str:
+    """Return the class's name in the reader's language."""
+    return display_name(class_key)
+
+
+def _localized(value: float, decimals: int) -> str:
+    # Django cuts the digits of floats off instead of rounding them.
+    return number_format(Decimal(f"{value:.{decimals}f}"), decimal_pos=decimals, force_grouping=True)
+
+
+@register.filter
+def unlocalized(value: float) -> str:
+    """Write a number as HTML attributes want it, whatever the language."""
+    return f"{value:.6g}"
+
+
+@register.filter
+def number(value: float | None, decimals: int = 0) -> str:
+    """Write a number with the reader's separators; an em dash when there is none."""
+    return "—" if value is None else _localized(value, decimals)
+
+
+@register.filter
+def percent(fraction: float | None, decimals: int = 1) -> str:
+    """Write a fraction in [0, 1] as a percentage that never rounds up to certainty nor down to nothing."""
+    if fraction is None:
+        return "—"
+    smallest = 10.0**-decimals
+    value = 100.0 * fraction
+    if 0.0 < value < smallest / 2:
+        return _("< %(number)s%%") % {"number": _localized(smallest, decimals)}
+    if value < 100.0:
+        value = min(value, 100.0 - smallest)
+    return _("%(number)s%%") % {"number": _localized(value, decimals)}
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Write a span of time with its two largest units: `42 s`, `3 min 05 s`, `2 h 10 min`."""
+    if seconds is None:
+        return "—"
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return _("%(seconds)s s") % {"seconds": whole}
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return _("%(minutes)s min %(seconds)s s") % {"minutes": minutes, "seconds": f"{rest:02d}"}
+    hours, minutes = divmod(minutes, 60)
+    return _("%(hours)s h %(minutes)s min") % {"hours": hours, "minutes": f"{minutes:02d}"}
+
+
+@register.simple_tag
+def local_time(moment: datetime | None) -> SafeString | str:
+    """Show a moment; `static/js/site.js` rewrites it in the reader's own time zone, without it it is UTC."""
+    if moment is None:
+        return "—"
+    utc = moment.astimezone(UTC)
+    return format_html(
+        '<time datetime="{}" data-local-time>{} UTC</time>',
+        utc.isoformat(timespec="seconds"),
+        date_format(utc, "SHORT_DATETIME_FORMAT"),
+    )

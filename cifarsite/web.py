@@ -1,0 +1,35 @@
+"""How the web server is started, by `up` and, as `python -m cifarsite.web`, in a container."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Final
+
+WORKERS: Final = 2
+"""Processes; each holds the model, about 190 MiB. One per core of the smallest machine we serve on."""
+
+BLOCKING_THREADS: Final = 4
+"""Requests that a process works on at once: one computes, others wait for the database, the disk or a slow upload."""
+
+_OPTIONS: Final = {
+    "--interface": "wsgi",
+    "--http": "1",  # what proxies and programs speak to us
+    "--workers": str(WORKERS),
+    "--blocking-threads": str(BLOCKING_THREADS),
+    "--blocking-threads-idle-timeout": "600",  # seconds, the most it takes; a thread keeps its database connection
+    "--workers-kill-timeout": "5",  # seconds, for a request that does not end when the server is told to
+}
+_SWITCHES: Final = ("--no-ws", "--respawn-failed-workers")
+
+
+def granian_command(host: str, port: int) -> list[str]:
+    """Return the command line of the web server (WSGI) on `host`:`port`."""
+    options = {**_OPTIONS, "--host": host, "--port": str(port)}
+    arguments = [part for pair in options.items() for part in pair]
+    return [sys.executable, "-m", "granian", *arguments, *_SWITCHES, "cifarsite.wsgi:application"]
+
+
+if __name__ == "__main__":
+    command = granian_command(os.environ.get("HOST") or "127.0.0.1", int(os.environ.get("PORT") or "8000"))
+    os.execv(command[0], command)  # noqa: S606  # nosec B606  # no shell is wanted

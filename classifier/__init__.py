@@ -1,0 +1,1 @@
+"""Predictions: pictures in, classes out, a history kept."""

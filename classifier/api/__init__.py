@@ -1,0 +1,1 @@
+"""The application's part of the API."""

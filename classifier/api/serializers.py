@@ -1,0 +1,138 @@
+"""Shapes of the classifier's requests and answers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from rest_framework import serializers
+
+from classifier.models import Prediction
+from training.class_names import display_name
+
+_TOP: Final = 3
+_NAMES: Final = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+_SHARES: Final = [0.951202, 0.020113, 0.010402, 0.000821, 0.001274, 0.000301, 0.000413, 0.000892, 0.012871, 0.001711]
+_BEST: Final = [0, 1, 8]
+
+
+@extend_schema_field({"type": "string", "format": "binary"})
+class PictureField(serializers.FileField):
+    """A file that is sent, where the framework's own would be described as one that is linked to."""
+
+
+class PictureSerializer(serializers.Serializer[Any]):
+    """A picture to classify."""
+
+    file = PictureField(help_text="JPEG, PNG, WEBP, GIF or BMP, of any size within the limits.")
+
+
+class RankedClassSerializer(serializers.Serializer[Any]):
+    """One of the most probable classes."""
+
+    class_id = serializers.IntegerField()
+    class_key = serializers.CharField()
+    class_name = serializers.CharField()
+    confidence = serializers.FloatField(min_value=0, max_value=1)
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "An airplane",
+            value={
+                "class_id": 0,
+                "class_name": "airplane",
+                "confidence": 0.951202,
+                "probabilities": dict(zip(_NAMES, _SHARES, strict=True)),
+                "class_key": "airplane",
+                "top": [
+                    {"class_id": i, "class_key": _NAMES[i], "class_name": _NAMES[i], "confidence": _SHARES[i]}
+                    for i in _BEST
+                ],
+                "out_of_distribution": False,
+                "model_version": "v1",
+                "model_sha256": "9f2c5a1d0b7e4c3f8a6d2e1b0c9f8e7d6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d",
+                "latency_ms": 2.914,
+                "prediction_id": 42,
+            },
+            response_only=True,
+        )
+    ]
+)
+class AnswerSerializer(serializers.Serializer[Any]):
+    """What the model says about a picture. Names are in the language asked for; keys never change."""
+
+    class_id = serializers.IntegerField(help_text="Number of the most probable class.")
+    class_name = serializers.CharField()
+    confidence = serializers.FloatField(min_value=0, max_value=1, help_text="Its calibrated probability.")
+    probabilities = serializers.DictField(child=serializers.FloatField(), help_text="By class name; they add up to 1.")
+    class_key = serializers.CharField()
+    top = RankedClassSerializer(many=True, help_text="The three most probable classes, best first.")
+    out_of_distribution = serializers.BooleanField(help_text="The picture may show none of the classes.")
+    model_version = serializers.CharField()
+    model_sha256 = serializers.CharField(help_text="Hash of the model package that answered.")
+    latency_ms = serializers.FloatField(help_text="Milliseconds from the file's bytes to the answer.")
+    prediction_id = serializers.IntegerField(help_text="Key of the answer in one's history.")
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "CIFAR-10", value={"num_classes": 10, "classes": {str(i): name for i, name in enumerate(_NAMES)}}
+        )
+    ]
+)
+class ClassesSerializer(serializers.Serializer[Any]):
+    """The classes that the answering model knows."""
+
+    num_classes = serializers.IntegerField()
+    classes = serializers.DictField(child=serializers.CharField(), help_text="Class number → name.")
+
+
+@extend_schema_serializer(
+    examples=[
+        OpenApiExample(
+            "The shipped model",
+            value={
+                "model_name": "whitened_cnn",
+                "num_classes": 10,
+                "input_size": "32x32x3",
+                "total_parameters": 1972792,
+                "trainable_parameters": 1972504,
+                "device": "cpu",
+            },
+        )
+    ]
+)
+class ModelInfoSerializer(serializers.Serializer[Any]):
+    """Technical details of the answering model."""
+
+    model_name = serializers.CharField()
+    num_classes = serializers.IntegerField()
+    input_size = serializers.CharField(help_text="Height x width x channels.")
+    total_parameters = serializers.IntegerField()
+    trainable_parameters = serializers.IntegerField()
+    device = serializers.CharField()
+
+
+def answer_body(prediction: Prediction) -> dict[str, Any]:
+    """Return `AnswerSerializer`'s shape in the active language, built directly: this is the site's busiest path."""
+    keys = prediction.model_version.class_keys
+    names = [display_name(key) for key in keys]
+    shares: list[float] = prediction.probabilities
+    # Rounded shares may tie; the class that was answered comes first.
+    best = sorted(range(len(keys)), key=lambda i: (shares[i], i == prediction.class_id), reverse=True)[:_TOP]
+    return {
+        "class_id": prediction.class_id,
+        "class_name": names[prediction.class_id],
+        "confidence": prediction.confidence,
+        "probabilities": dict(zip(names, shares, strict=True)),
+        "class_key": prediction.class_key,
+        "top": [{"class_id": i, "class_key": keys[i], "class_name": names[i], "confidence": shares[i]} for i in best],
+        "out_of_distribution": prediction.out_of_distribution,
+        "model_version": str(prediction.model_version),
+        "model_sha256": prediction.model_sha256,
+        "latency_ms": prediction.latency_ms,
+        "prediction_id": prediction.pk,
+    }

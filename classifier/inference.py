@@ -1,0 +1,286 @@
+"""The model that answers pictures, inside the web process: loaded from the champion's row, swapped while serving."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from threading import Lock, Thread
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+from django.conf import settings
+from django.db import DatabaseError, connection
+from numpy.typing import NDArray
+
+from training.choices import ModelState
+from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE
+from training.engine.exceptions import PackageError
+from training.engine.package import PackageManifest, verify_package
+from training.models import ModelVersion
+
+if TYPE_CHECKING:
+    from classifier.openvino_runtime import Network
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS: Final = 1.0
+"""The champion's row is looked at no more often than this: a promotion is seen within two seconds."""
+
+_NO_CHAMPION = "No model version was promoted yet."
+
+RETRY_SECONDS: Final = 10.0
+"""A package that failed is tried again after this; verifying one reads megabytes."""
+
+GOLDEN_TOLERANCE: Final = {"f32": 0.01, "bf16": 0.5}
+"""Largest accepted difference of a logit from the manifest's, by precision."""
+
+
+class ModelNotReady(Exception):  # noqa: N818  # it says what happened: the site is fine, its model is not there
+    """No champion can answer at the moment: none was promoted, or its package is damaged.
+
+    The message is for the log; it may name files.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What a model says about N images.
+
+    Attributes:
+        logits: (N, K) float32.
+        probabilities: (N, K) float64, calibrated: softmax(logits / temperature).
+        out_of_distribution: for each image, whether it may show none of the classes.
+        version_id: primary key of the `ModelVersion` that answered.
+        sha256: hash of its package.
+        class_keys: K names, in the order of the columns.
+    """
+
+    logits: NDArray[np.float32]
+    probabilities: NDArray[np.float64]
+    out_of_distribution: tuple[bool, ...]
+    version_id: int
+    sha256: str
+    class_keys: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """One verified model version, ready to answer. Any number of threads may use it at once.
+
+    Attributes:
+        version: its row, as it was when loaded.
+        package: the verified package.
+        network: the compiled graph.
+        threshold: images whose score is lower may show none of the classes.
+        uses_energy: whether that score is the negative energy rather than the largest logit.
+    """
+
+    version: ModelVersion
+    package: PackageManifest
+    network: Network
+    threshold: float
+    uses_energy: bool
+
+    def classify(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Ask the model.
+
+        Args:
+            pixels: (N, 32, 32, 3) uint8, RGB.
+        """
+        logits = self.network.logits(pixels)
+        confidence = _largest_logit(logits) if not self.uses_energy else _log_sum_exp(logits)
+        return Scores(
+            logits=logits,
+            probabilities=_softmax(logits / self.package.temperature),
+            out_of_distribution=tuple(bool(value) for value in confidence < self.threshold),
+            version_id=self.version.pk,
+            sha256=self.package.sha256,
+            class_keys=self.package.class_keys,
+        )
+
+
+def _largest_logit(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Score each image by its largest logit. Source: Hendrycks et al. 2022, arXiv 1911.11132."""
+    largest: NDArray[np.float64] = logits.max(axis=1).astype(np.float64)
+    return largest
+
+
+def _log_sum_exp(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Score each image by its negative energy. Source: Liu et al. 2020, arXiv 2010.03759."""
+    largest = logits.max(axis=1, keepdims=True).astype(np.float64)
+    score: NDArray[np.float64] = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
+    return score
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
+    probabilities: NDArray[np.float64] = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def load_predictor(version: ModelVersion) -> Predictor:
+    """Verify the package of `version`, compile it and replay its golden samples.
+
+    Raises:
+        ModelNotReady: the package is damaged, or does not answer here as it did when it was made.
+    """
+    from classifier.openvino_runtime import Network  # noqa: PLC0415  # 45 MB that commands and workers do without
+
+    precision = settings.INFERENCE_PRECISION
+    try:
+        package = verify_package(version.path)
+        if package.sha256 != version.package_sha256:
+            raise PackageError(f"{version.path} is another package than {version.package_sha256}.")
+        score = package.raw["out_of_distribution"]
+        predictor = Predictor(
+            version=version,
+            package=package,
+            network=Network(package, threads=settings.INFERENCE_THREADS, precision=precision),
+            threshold=float(score["threshold"]),
+            uses_energy=_uses_energy(score),
+        )
+        _replay_golden_samples(predictor, tolerance=GOLDEN_TOLERANCE[precision])
+    except (PackageError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        message = f"The package of model version {version} cannot serve: {error or type(error).__name__}"
+        raise ModelNotReady(message) from error
+    return predictor
+
+
+def _uses_energy(score: Mapping[str, Any]) -> bool:
+    if score["score"] not in {"max_logit", "energy"}:
+        message = f"The manifest's out-of-distribution score {score['score']!r} is unknown."
+        raise PackageError(message)
+    return bool(score["score"] == "energy")
+
+
+def _replay_golden_samples(predictor: Predictor, *, tolerance: float) -> None:
+    """Compare the answers with those that travel in the manifest; this also warms the model up.
+
+    Raises:
+        PackageError: there is none to compare, or one differs.
+    """
+    samples = predictor.package.raw["golden_samples"]
+    if not samples:
+        message = "The manifest holds no golden sample."
+        raise PackageError(message)
+    images = np.stack([_golden_image(sample["image"]) for sample in samples])
+    expected = np.array([sample["logits"] for sample in samples], dtype=np.float32)
+    logits = predictor.classify(images).logits
+    if logits.shape != expected.shape or logits.shape[1] != len(predictor.package.class_keys):
+        message = f"The model gives {logits.shape} logits where the manifest has {expected.shape}."
+        raise PackageError(message)
+    worst = float(np.abs(logits - expected).max())
+    if not worst <= tolerance or not np.array_equal(logits.argmax(axis=1), expected.argmax(axis=1)):
+        message = f"A golden sample's logit is off by {worst:.4f}; {tolerance} is allowed."
+        raise PackageError(message)
+
+
+def _golden_image(encoded: str) -> NDArray[np.uint8]:
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+    except binascii.Error as error:
+        message = "A golden sample is not base64."
+        raise PackageError(message) from error
+    return np.frombuffer(raw, dtype=np.uint8).reshape(IMAGE_SIZE, IMAGE_SIZE, IMAGE_CHANNELS)
+
+
+class ChampionSlot:
+    """Holds the predictor of the champion and swaps it when another version is promoted.
+
+    The champion's row is looked at no more than once in `CHECK_SECONDS`, by one thread; the others go on with the
+    predictor they know. A swap replaces one reference: requests under way finish on the old predictor, which is
+    freed after the last of them. A champion whose package is damaged leaves the loaded one serving.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.forget()
+
+    def forget(self) -> None:
+        """Drop everything known, as a new process starts."""
+        self._current: Predictor | None = None
+        self._refusal = ModelNotReady(_NO_CHAMPION)
+        self._refused_sha256 = ""
+        self._check_at = 0.0
+        self._retry_at = 0.0
+
+    def get(self) -> Predictor:
+        """Return the predictor that answers now.
+
+        Raises:
+            ModelNotReady: there is none.
+            OperationalError: the database did not answer.
+        """
+        # Whoever has nothing to serve with waits for the one that loads; the others do not.
+        if monotonic() >= self._check_at and self._lock.acquire(blocking=self._current is None):
+            try:
+                self._look()
+            finally:
+                self._lock.release()
+        if self._current is None:
+            raise self._refusal
+        return self._current
+
+    def _look(self) -> None:
+        """Compare what is loaded with the champion's row, and load what is missing. Called with the lock held."""
+        if monotonic() < self._check_at:  # somebody else looked while this thread waited
+            return
+        champions = ModelVersion.objects.filter(state=ModelState.CHAMPION)
+        row = champions.values_list("pk", "package_sha256").first()
+        if row is None:
+            self._current = None
+            self._refusal = ModelNotReady(_NO_CHAMPION)
+        else:
+            self._follow(*row)
+        self._check_at = monotonic() + CHECK_SECONDS
+
+    def _follow(self, pk: int, sha256: str) -> None:
+        current = self._current
+        if current is not None and (current.version.pk, current.package.sha256) == (pk, sha256):
+            return
+        if sha256 == self._refused_sha256 and monotonic() < self._retry_at:
+            return
+        version = ModelVersion.objects.get(pk=pk)
+        try:
+            self._current = load_predictor(version)
+        except ModelNotReady as refusal:
+            logger.error("%s", refusal)
+            self._refusal, self._refused_sha256 = refusal, sha256
+            self._retry_at = monotonic() + RETRY_SECONDS
+        else:
+            self._refused_sha256 = ""
+            logger.info("Model version %s (%s…) answers from now on.", version, sha256[:12])
+
+
+champion_slot: Final = ChampionSlot()
+"""This process's slot."""
+
+
+def predictor() -> Predictor:
+    """Return the predictor of the current champion.
+
+    Raises:
+        ModelNotReady: no champion, or its package is damaged and none was loaded before.
+        OperationalError: the database did not answer.
+    """
+    return champion_slot.get()
+
+
+def warm_up() -> Thread:
+    """Load the champion beside the start of a web process, so that the first picture does not wait for it."""
+    thread = Thread(target=_try_to_load, name="champion-warm-up", daemon=True)
+    thread.start()
+    return thread
+
+
+def _try_to_load() -> None:
+    try:
+        predictor()
+    except (ModelNotReady, DatabaseError):
+        pass  # the first request will say so, to whom it concerns
+    finally:
+        connection.close()

@@ -1,0 +1,79 @@
+"""What may be asked of the classifier: an answer to a picture, and what the person says it shows."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from classifier.choices import Source
+from classifier.file_names import find_name_fault, harmless_name
+from classifier.images import ImageRejected, read_image
+from classifier.inference import predictor
+from classifier.models import Prediction
+from training.engine.photograph import ImageLimits
+from training.exceptions import ServiceError
+
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
+
+_DECIMALS = 6  # of a probability; more would be noise
+
+
+def predict(*, owner: User, data: bytes, file_name: str, source: Source) -> Prediction:
+    """Classify a picture and keep the answer.
+
+    Args:
+        owner: whose history it joins.
+        data: the file, of any content.
+        file_name: what the person's program calls it.
+        source: by which way it came.
+
+    Returns:
+        The saved row; its `model_version` is loaded.
+
+    Raises:
+        ImageRejected: the file is no picture that is accepted, or its name is none.
+        ModelNotReady: no model can answer.
+    """
+    fault = find_name_fault(file_name)
+    if fault:
+        raise ImageRejected("bad_file_name", 400, fault)
+    started = time.perf_counter()
+    model = predictor()
+    limits = ImageLimits(max_bytes=settings.IMAGE_MAX_BYTES, max_pixels=settings.IMAGE_MAX_PIXELS)
+    image = read_image(data, limits=limits)
+    scores = model.classify(image.pixels[None])
+    probabilities = [round(float(value), _DECIMALS) for value in scores.probabilities[0]]
+    class_id = int(scores.logits[0].argmax())
+    latency_ms = round(1000 * (time.perf_counter() - started), 3)
+    return Prediction.objects.create(
+        owner=owner,
+        source=source,
+        file_name=harmless_name(file_name),
+        width=image.width,
+        height=image.height,
+        thumbnail=image.thumbnail,
+        model_version=model.version,
+        model_sha256=scores.sha256,
+        class_id=class_id,
+        class_key=scores.class_keys[class_id],
+        confidence=probabilities[class_id],
+        probabilities=probabilities,
+        out_of_distribution=scores.out_of_distribution[0],
+        latency_ms=latency_ms,
+    )
+
+
+def set_label(*, prediction: Prediction, label_key: str) -> None:
+    """Note what the owner says the picture shows; an empty key takes the note back.
+
+    Raises:
+        ServiceError: the model that answered knows no such class.
+    """
+    if label_key and label_key not in prediction.model_version.class_keys:
+        raise ServiceError(_("Choose one of the model's classes."))
+    prediction.label_key = label_key
+    prediction.save(update_fields=["label_key"])

@@ -1,0 +1,139 @@
+"""How a picture's upload is read: bounded before and while it arrives, with strict names, never onto the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from io import BytesIO
+from typing import Any, Final, Protocol, cast
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest, QueryDict
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.utils.datastructures import MultiValueDict
+
+from classifier.file_names import find_name_fault
+
+FORM_OVERHEAD_BYTES: Final = 64 * 1024
+"""What boundaries, part headers and stray fields may add to the picture."""
+
+_CHUNKED: Final = "chunked"
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class BoundedStream:
+    """Reads at most `limit` bytes of another stream and remembers how it ended."""
+
+    _TAIL_BYTES: Final = 256  # a boundary has at most 201 bytes (django.http.multipartparser), dashes and line ends
+
+    def __init__(self, stream: _Readable, *, limit: int) -> None:
+        self._stream = stream
+        self._left = limit
+        self.tail = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes.
+
+        Raises:
+            RequestDataTooBig: the stream holds more than the limit.
+        """
+        data = self._stream.read(self._left + 1 if size < 0 else size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise RequestDataTooBig
+        self.tail = (self.tail + data)[-self._TAIL_BYTES :]
+        return data
+
+
+class PictureUploadHandler(FileUploadHandler):
+    """Keeps a file in memory and stops as soon as it is larger than a picture may be."""
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's signature
+        """Begin a file."""
+        super().new_file(*args, **kwargs)
+        self._chunks: list[bytes] = []
+        self._size = 0
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        """Take a part of the file.
+
+        Raises:
+            RequestDataTooBig: the file is larger than a picture may be.
+        """
+        self._size += len(raw_data)
+        if self._size > settings.IMAGE_MAX_BYTES:
+            raise RequestDataTooBig
+        self._chunks.append(raw_data)
+
+    def file_complete(self, file_size: int) -> UploadedFile[Any]:
+        """Hand over the whole file."""
+        return InMemoryUploadedFile(
+            file=BytesIO(b"".join(self._chunks)),
+            field_name=self.field_name,
+            name=self.file_name,
+            content_type=self.content_type,
+            size=self._size,
+            charset=self.charset,
+            content_type_extra=self.content_type_extra,
+        )
+
+
+class _StrictMultiPartParser(MultiPartParser):
+    """Django's parser, which refuses bad names where Django repairs them silently."""
+
+    _boundary: bytes
+
+    @property
+    def closing_boundary(self) -> bytes:
+        """What a whole form ends with."""
+        return b"--" + self._boundary + b"--"
+
+    def sanitize_file_name(self, file_name: str) -> str | None:
+        fault = find_name_fault(file_name)
+        if fault:
+            raise MultiPartParserError(fault)
+        return super().sanitize_file_name(file_name)
+
+
+def bound_upload(request: HttpRequest) -> None:
+    """Prepare `request`, before anything reads its body, so that no more than a picture is ever taken in.
+
+    Raises:
+        RequestDataTooBig: the request declares more than that.
+    """
+    limit = settings.IMAGE_MAX_BYTES + FORM_OVERHEAD_BYTES
+    declared = str(request.META.get("CONTENT_LENGTH") or "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise RequestDataTooBig
+    if not declared and request.headers.get("Transfer-Encoding", "").lower() == _CHUNKED:
+        # Django takes a body without a declared length for an empty one; the server marks where this one ends.
+        request._stream = request.META["wsgi.input"]
+        request.META["CONTENT_LENGTH"] = str(limit)
+    request.upload_handlers = [PictureUploadHandler(request)]
+    request.parse_file_upload = partial(_parse, request, limit)  # type: ignore[method-assign]
+
+
+def _parse(
+    request: HttpRequest, limit: int, meta: Mapping[str, Any], stream: _Readable
+) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]:
+    """Read the form as `HttpRequest.parse_file_upload` does.
+
+    Raises:
+        MultiPartParserError: it is not a whole multipart form, or a file's name cannot be accepted.
+        RequestDataTooBig: it is larger than a picture may be.
+    """
+    bounded = BoundedStream(stream, limit=limit)
+    parser = _StrictMultiPartParser(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
+    fields, files = parser.parse()
+    if bounded.tail and parser.closing_boundary not in bounded.tail:
+        for file in (file for _name, group in files.lists() for file in group):
+            file.close()
+        message = "The form ends before its closing boundary."
+        raise MultiPartParserError(message)
+    return fields, files

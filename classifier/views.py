@@ -1,0 +1,198 @@
+"""Pages about pictures: classify, history, one prediction. Everything here belongs to the person who asks."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import RequestDataTooBig
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
+from django.shortcuts import get_object_or_404, redirect, render
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from classifier.answers import Answer, history_page, model_card
+from classifier.choices import Source
+from classifier.forms import HistoryFilterForm, LabelForm, PicturesForm
+from classifier.images import ImageRejected
+from classifier.inference import ModelNotReady
+from classifier.models import Prediction
+from classifier.querysets import PredictionQuerySet
+from classifier.services import predict, set_label
+from classifier.uploads import bound_upload
+from training.class_names import display_name
+from training.models import ModelVersion
+
+_LARGEST_KEY = 2**63 - 1  # what a database's big integer holds
+
+
+def _own(request: HttpRequest) -> PredictionQuerySet:
+    """Return the predictions of the person who asks."""
+    return Prediction.objects.owned_by(cast("Any", request.user))
+
+
+def _answer(request: HttpRequest, file: UploadedFile[Any]) -> Answer:
+    """Classify one uploaded file, or say why that is not possible."""
+    name = file.name or ""
+    if file.size is None or file.size > settings.IMAGE_MAX_BYTES:
+        return _too_large(name)
+    try:
+        made = predict(owner=cast("Any", request.user), data=file.read(), file_name=name, source=Source.PAGE)
+    except ImageRejected as rejected:
+        return Answer(file_name=name, problem=str(rejected.detail), status=rejected.status)
+    except ModelNotReady:
+        problem = _("No model is ready to answer yet. Try again in a minute, or ask an operator to promote a model.")
+        return Answer(file_name=name, problem=problem, status=503)
+    return Answer(file_name=name, prediction=made)
+
+
+def _too_large(name: str) -> Answer:
+    limit = filesizeformat(settings.IMAGE_MAX_BYTES)
+    problem = _("The picture is larger than %(limit)s. Choose a smaller one.") % {"limit": limit}
+    return Answer(file_name=name, problem=problem, status=413)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def classify(request: HttpRequest) -> HttpResponse:
+    """Show the page where pictures are dropped; a plain form post, without JavaScript, is answered on it too."""
+    posted = request.method == "POST"
+    form = PicturesForm(request.POST, request.FILES) if posted else PicturesForm()
+    answers = [_answer(request, file) for file in form.cleaned_data["file"]] if posted and form.is_valid() else []
+    champion = ModelVersion.objects.champion()
+    context = {
+        "form": form,
+        "answers": answers,
+        "model": model_card(champion) if champion else None,
+        "max_bytes": settings.IMAGE_MAX_BYTES,
+    }
+    return render(request, "classifier/classify.html", context, status=answers[0].status if len(answers) == 1 else 200)
+
+
+@csrf_exempt  # checked by `_one_answer`, after the upload has been bounded: the check reads the body
+@login_required
+@never_cache
+@require_POST
+def classify_answer(request: HttpRequest) -> HttpResponse:
+    """Answer one picture with a fragment of HTML and the status that the API would give."""
+    try:
+        bound_upload(request)
+        return _one_answer(request)
+    except RequestDataTooBig:
+        answer = _too_large("")
+    except (MultiPartParserError, UnreadablePostError):
+        problem = _("The upload did not arrive whole. Try again.")
+        answer = Answer(file_name="", problem=problem, status=400)
+    return render(request, "classifier/_answer.html", {"answer": answer}, status=answer.status)
+
+
+@csrf_protect
+def _one_answer(request: HttpRequest) -> HttpResponse:
+    form = PicturesForm(request.POST, request.FILES)
+    if form.is_valid():
+        answer = _answer(request, form.cleaned_data["file"][0])
+    else:
+        answer = Answer(file_name="", problem=str(form.errors["file"][0]), status=400)
+    return render(request, "classifier/_answer.html", {"answer": answer}, status=answer.status)
+
+
+@login_required
+@never_cache
+@require_GET
+def history(request: HttpRequest) -> HttpResponse:
+    """List one's own predictions, newest first, a page at a time."""
+    champion = ModelVersion.objects.champion()
+    form = HistoryFilterForm(request.GET, class_keys=champion.class_keys if champion else [])
+    wanted = form.cleaned_data if form.is_valid() else {}
+    predictions = _own(request)
+    if wanted.get("class_key"):
+        predictions = predictions.filter(class_key=wanted["class_key"])
+    if wanted.get("name"):
+        predictions = predictions.filter(file_name__icontains=wanted["name"])
+    page = history_page(predictions=predictions, before=_key(request, "before"), after=_key(request, "after"))
+    context = {"page": page, "form": form, "filtered": any(wanted.values())}
+    return render(request, "classifier/history.html", context)
+
+
+def _key(request: HttpRequest, name: str) -> int | None:
+    """Read a primary key from the address; anything else counts as absent."""
+    raw = request.GET.get(name, "")
+    return int(raw) if raw.isascii() and raw.isdecimal() and len(raw) < 20 and int(raw) <= _LARGEST_KEY else None
+
+
+@login_required
+@never_cache
+@require_GET
+def prediction(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one prediction at its permanent address."""
+    found = _get(request, pk)
+    context = {"answer": Answer(file_name=found.file_name, prediction=found), "prediction": found}
+    return render(request, "classifier/prediction.html", context)
+
+
+@login_required
+@require_GET
+def thumbnail(request: HttpRequest, pk: int) -> HttpResponse:
+    """Send the stored thumbnail, never the upload, to the owner alone."""
+    data = _own(request).filter(pk=_valid(pk)).values_list("thumbnail", flat=True).first()
+    if data is None:
+        raise Http404
+    headers = {
+        "Cache-Control": "private, max-age=31536000, immutable",
+        "Content-Disposition": f'inline; filename="prediction-{pk}.jpg"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    return HttpResponse(bytes(data), content_type="image/jpeg", headers=headers)
+
+
+@login_required
+@require_POST
+def label(request: HttpRequest, pk: int) -> HttpResponse:
+    """Store what the person says the picture shows."""
+    found = _get(request, pk)
+    form = LabelForm(request.POST, class_keys=found.model_version.class_keys)
+    if form.is_valid():
+        set_label(prediction=found, label_key=form.cleaned_data["label"])
+    in_place = request.headers.get("HX-Request") == "true"
+    if in_place:
+        answer = Answer(file_name=found.file_name, prediction=found)
+        context = {"answer": answer, "thanks": form.is_valid(), "errors": form.errors.get("label")}
+        return render(request, "classifier/_feedback.html", context)
+    if form.is_valid():
+        messages.success(request, _("Thank you: noted as “%(name)s”.") % {"name": display_name(found.label_key)})
+    else:
+        messages.error(request, _("Choose one of the model's classes."))
+    return redirect("prediction", pk=pk)
+
+
+@login_required
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask whether the prediction shall go, and delete it when the answer is posted."""
+    found = _get(request, pk)
+    if request.method == "POST":
+        found.delete()
+        messages.success(request, _("The prediction and its picture are deleted."))
+        return redirect("history")
+    return render(request, "classifier/delete.html", {"prediction": found})
+
+
+def _valid(pk: int) -> int:
+    """Return `pk`, or raise 404 for a number that no row can have."""
+    if pk > _LARGEST_KEY:
+        raise Http404
+    return pk
+
+
+def _get(request: HttpRequest, pk: int) -> Prediction:
+    """Return one's own prediction; another person's does not exist."""
+    return get_object_or_404(_own(request).select_related("model_version").defer("thumbnail"), pk=_valid(pk))

@@ -1,0 +1,50 @@
+/** What every page does: the theme button, moments in the reader's time zone, words when the connection is lost. */
+
+const language = document.documentElement.lang || "en";
+const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+
+function localTimes(root) {
+  for (const element of root.querySelectorAll("time[data-local-time]")) {
+    element.title = element.dateTime;
+    element.textContent = moments.format(new Date(element.dateTime));
+    delete element.dataset.localTime;
+  }
+}
+
+function themeButton() {
+  const button = document.querySelector("[data-theme-button]");
+  if (!button) return;
+  const order = ["auto", "light", "dark"];
+  const show = () => {
+    const label = button.dataset[`label${window.siteTheme.choice()}`];
+    button.title = label;
+    button.querySelector("[data-theme-label]").textContent = label;
+  };
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    window.siteTheme.choose(order[(order.indexOf(window.siteTheme.choice()) + 1) % order.length]);
+    show();
+  });
+  show();
+}
+
+/** One quiet line while the server cannot be reached; it goes away by itself with the next answer. */
+function connectionNotice() {
+  const notice = document.querySelector("[data-connection-notice]");
+  if (!notice) return;
+  const show = (lost) => {
+    notice.hidden = !lost;
+  };
+  document.addEventListener("htmx:sendError", () => show(true));
+  document.addEventListener("htmx:timeout", () => show(true));
+  document.addEventListener("htmx:responseError", (event) => show(event.detail.xhr.status >= 500));
+  document.addEventListener("htmx:afterOnLoad", () => show(false));
+  window.addEventListener("offline", () => show(true));
+  window.addEventListener("online", () => show(false));
+}
+
+themeButton();
+connectionNotice();
+localTimes(document);
+document.addEventListener("htmx:load", (event) => localTimes(event.target));
+document.addEventListener("fragment:added", (event) => localTimes(event.target));

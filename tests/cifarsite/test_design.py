@@ -1,0 +1,124 @@
+"""The design system keeps its promises: contrast, no inline code, vendored files as their lock says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+
+ROOT = Path(__file__).resolve().parents[2]
+TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
+VENDOR = ROOT / "static" / "vendor"
+CSS = (ROOT / "static" / "css" / "site.css").read_text()
+
+TEXT_CONTRAST = 4.5
+CONTROL_CONTRAST = 3.0
+TEXT_ON_GROUND = [
+    *((text, ground) for text in ("ink", "ink-soft", "accent", "accent-deep") for ground in ("paper", "surface")),
+    ("ink", "sunken"),
+    ("ink-soft", "sunken"),
+    ("on-accent", "accent"),
+    ("on-accent", "accent-deep"),
+    ("accent-deep", "accent-soft"),
+    ("ink", "accent-soft"),
+    ("ochre", "ochre-soft"),
+    ("ink", "ochre-soft"),
+    ("brick", "brick-soft"),
+    ("ink", "brick-soft"),
+    ("brick", "surface"),
+    ("surface", "brick"),
+]
+EDGE_ON_GROUND = [
+    ("line-strong", "surface"),
+    ("line-strong", "paper"),
+    ("bar", "sunken"),
+    ("series-1", "surface"),
+    ("series-2", "surface"),
+    ("series-3", "surface"),
+]
+
+
+def tokens(theme: str) -> dict[str, str]:
+    """Return the colours that site.css declares for a theme."""
+    [block] = re.findall(rf'\[data-bs-theme="{theme}"\] {{\n  --paper(.*?)\n}}', CSS, re.S)
+    return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", f"  --paper{block}"))
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance. Source: WCAG 2.2, definition of "relative luminance"."""
+    channels = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("front", "ground", "least"),
+    [
+        *((front, ground, TEXT_CONTRAST) for front, ground in TEXT_ON_GROUND),
+        *((front, ground, CONTROL_CONTRAST) for front, ground in EDGE_ON_GROUND),
+    ],
+)
+def test_colours_can_be_told_apart(theme: str, front: str, ground: str, least: float) -> None:
+    colours = tokens(theme)
+    assert contrast(colours[front], colours[ground]) >= least
+
+
+def test_both_themes_declare_the_same_tokens() -> None:
+    assert tokens("light").keys() == tokens("dark").keys()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT / "templates")))
+def test_templates_hold_no_inline_code_and_no_other_host(template: Path) -> None:
+    source = template.read_text()
+    assert not re.search(r"\sstyle\s*=", source)
+    assert not re.search(r"<style\b", source)
+    assert not re.search(r"\son[a-z]+\s*=", source)
+    assert not re.search(r"\b(?:hx-on|hx-vals=['\"]js:)", source)
+    assert not re.search(r"<script(?![^>]*\b(?:src|type=\"application/json\"))[^>]*>", source)
+    assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", source)
+
+
+def test_the_sprite_holds_the_icons_that_templates_name_and_no_other() -> None:
+    named = set()
+    for template in TEMPLATES:
+        for tag in re.findall(r"{%\s*icon\s[^%]*%}", template.read_text()):
+            named |= set(re.findall(r'"([a-z0-9-]+)"', tag))
+    held = set(re.findall(r'<symbol id="([^"]+)"', (VENDOR / "icons" / "sprite.svg").read_text()))
+    assert held == named, "run `make vendor`"
+
+
+def test_vendored_files_are_those_of_the_lock() -> None:
+    lock = json.loads((ROOT / "package-lock.json").read_text())["packages"]
+    held = json.loads((VENDOR / "versions.json").read_text())
+    assert held
+    for name, version in held.items():
+        assert lock[f"node_modules/{name}"]["version"] == version
+
+
+def test_the_lock_names_no_registry_but_the_public_one() -> None:
+    addresses = re.findall(r'"resolved": "([^"]+)"', (ROOT / "package-lock.json").read_text())
+    assert [address for address in addresses if not address.startswith("https://registry.npmjs.org/")] == []
+
+
+def test_vendored_files_carry_their_licence_and_no_source_map() -> None:
+    for folder in VENDOR.iterdir():
+        if folder.is_dir():
+            assert (folder / "LICENSE").stat().st_size > 0
+    for path in VENDOR.rglob("*"):
+        if path.suffix in {".js", ".css"}:
+            assert "sourceMappingURL" not in path.read_text()
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: str(path.relative_to(ROOT / "templates")))
+def test_static_files_that_templates_name_exist(template: Path) -> None:
+    for name in re.findall(r'{% static "([^"]+)" %}', template.read_text()):
+        assert finders.find(name), name

@@ -1,0 +1,181 @@
+"""Rows for tests, with the least that makes each one real."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import factory
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.models import Group
+from factory.django import DjangoModelFactory
+
+from cifarsite.accounts.models import User
+from classifier.choices import Source
+from classifier.models import Prediction
+from tests.tiny_model import build_package, picture
+from training.choices import ImportSource, ModelState
+from training.engine.config import TrainConfig
+from training.engine.constants import CIFAR10_CLASS_KEYS
+from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, TrainingRun
+from training.registry import register_package
+
+declare: Any = factory  # it says that it is typed, and is not
+PASSWORD = "correct horse battery"
+
+
+@cache
+def _hash_password(_hashers: tuple[str, ...]) -> str:
+    return make_password(PASSWORD)  # slow on purpose: once for each set of hashers is enough
+
+
+def _join_groups(user: User, create: bool, names: Iterable[str] | None) -> None:  # factory-boy's way
+    if create:
+        user.groups.set(Group.objects.filter(name__in=names or []))
+
+
+class UserFactory(DjangoModelFactory[User]):
+    """A person; `groups=["trainer"]` puts them into groups, their password is `PASSWORD`."""
+
+    class Meta:
+        model = User
+        skip_postgeneration_save = True
+
+    username = declare.Sequence(lambda number: f"person{number}")
+    password = declare.LazyFunction(lambda: _hash_password(tuple(settings.PASSWORD_HASHERS)))
+
+    groups = declare.PostGeneration(_join_groups)
+
+
+def dataset_manifest(name: str, *, class_keys: Iterable[str] = CIFAR10_CLASS_KEYS) -> dict[str, Any]:
+    """Return the manifest of a dataset of 20 training and 4 test images per class."""
+    keys = list(class_keys)
+    return {
+        "schema": 1,
+        "name": name,
+        "notes": "",
+        "source": "demo",
+        "synthetic": True,
+        "image_size": 32,
+        "class_keys": keys,
+        "splits": {
+            "train": {"count": 20 * len(keys), "per_class": dict.fromkeys(keys, 20)},
+            "test": {"count": 4 * len(keys), "per_class": dict.fromkeys(keys, 4)},
+        },
+        "mean": [0.5, 0.5, 0.5],
+        "std": [0.25, 0.25, 0.25],
+        "skipped": [],
+        "files": {},
+        "sha256": "0" * 64,
+    }
+
+
+class DatasetFactory(DjangoModelFactory[Dataset]):
+    """A dataset's row; its arrays exist only when a test imports some."""
+
+    class Meta:
+        model = Dataset
+
+    name = declare.Sequence(lambda number: f"shapes-{number}")
+    sha256 = "0" * 64
+    location = declare.Sequence(lambda number: f"datasets/{9000 + number}-1")
+    manifest = declare.LazyAttribute(lambda row: dataset_manifest(row.name))
+    synthetic = True
+    train_count = 200
+    test_count = 40
+
+
+class DatasetImportFactory(DjangoModelFactory[DatasetImport]):
+    """A queued import of the demo dataset."""
+
+    class Meta:
+        model = DatasetImport
+
+    name = declare.Sequence(lambda number: f"imported-{number}")
+    source = ImportSource.DEMO
+
+
+def make_config(**overrides: object) -> dict[str, object]:
+    """Return what `TrainingRun.config` holds: the recipe `fast`, two epochs, with `overrides`."""
+    mapping = {"epochs": 2, **overrides, "dataset": "/nowhere", "recipe": "fast"}
+    config: dict[str, object] = dict(TrainConfig.from_dict(mapping).to_dict())
+    del config["dataset"]
+    return config
+
+
+class TrainingRunFactory(DjangoModelFactory[TrainingRun]):
+    """A queued run of two epochs."""
+
+    class Meta:
+        model = TrainingRun
+
+    owner = declare.SubFactory(UserFactory)
+    dataset = declare.SubFactory(DatasetFactory)
+    recipe = "fast"
+    config = declare.LazyFunction(make_config)
+
+
+class EpochMetricFactory(DjangoModelFactory[EpochMetric]):
+    """What one epoch measured."""
+
+    class Meta:
+        model = EpochMetric
+
+    run = declare.SubFactory(TrainingRunFactory)
+    epoch = declare.Sequence(lambda number: number + 1)
+    step = declare.LazyAttribute(lambda row: row.epoch * 10)
+    train_loss = declare.LazyAttribute(lambda row: 2.3 / row.epoch)
+    train_accuracy = 0.5
+    validation_loss = 1.0
+    validation_accuracy = 0.4
+    learning_rate = 0.1
+    seconds = 1.5
+
+
+class ModelVersionFactory(DjangoModelFactory[ModelVersion]):
+    """A version whose package is on the disk and answers in OpenVINO (`tests.tiny_model`).
+
+    `shift`, `class_keys`, … of `build_package` are taken too; `state` and `run` are the row's.
+    """
+
+    class Meta:
+        model = ModelVersion
+
+    @classmethod
+    def _create(cls, model_class: type[ModelVersion], *_args: object, **options: object) -> ModelVersion:
+        package: dict[str, Any] = {"temperature": 1.0 + cls._next_number() * 1e-6, **options}  # a hash of its own
+        state, run = package.pop("state", ModelState.CANDIDATE), package.pop("run", None)
+        version = register_package(build_package(Path(settings.VAR) / "packages", **package), run=run)
+        model_class.objects.filter(pk=version.pk).update(state=state)
+        version.refresh_from_db()
+        return version
+
+    _number = 0
+
+    @classmethod
+    def _next_number(cls) -> int:
+        ModelVersionFactory._number += 1
+        return ModelVersionFactory._number
+
+
+class PredictionFactory(DjangoModelFactory[Prediction]):
+    """An answered picture."""
+
+    class Meta:
+        model = Prediction
+
+    owner = declare.SubFactory(UserFactory)
+    source = Source.PAGE
+    file_name = "cat.png"
+    width = height = 32
+    thumbnail = declare.LazyFunction(lambda: picture(image_format="JPEG"))
+    model_version = declare.SubFactory(ModelVersionFactory)
+    model_sha256 = declare.LazyAttribute(lambda row: row.model_version.package_sha256)
+    class_id = 3
+    class_key = "cat"
+    confidence = 0.91
+    probabilities = declare.LazyFunction(lambda: [0.01, 0.01, 0.01, 0.91, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01])
+    latency_ms = 1.5

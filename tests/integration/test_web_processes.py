@@ -1,0 +1,228 @@
+"""The real web server, two processes on one database: promotion while serving, damaged packages, hostile uploads."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cifarsite.accounts.models import ApiToken, User
+from cifarsite.web import granian_command
+from classifier.models import Prediction
+from tests.fixtures import shared_environment
+from tests.tiny_model import crown, picture, register_version
+from training.choices import ModelState
+from training.models import ModelVersion
+from training.processes import kill_group, spawn
+
+pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
+
+PATIENCE_SECONDS = 60.0
+SEEN_SECONDS = 2.0
+"""Within which every web process answers with a new champion."""
+
+Body = bytes | Iterator[bytes] | None
+BOUNDARY = "XboundaryX"
+FORM = f"multipart/form-data; boundary={BOUNDARY}"
+
+
+def form(data: bytes) -> bytes:
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\n'.encode()
+    return head + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+@dataclass
+class Web:
+    """A running web server."""
+
+    port: int
+    token: str
+    process: subprocess.Popen[str]
+    log: Path
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+
+    def ask(self, method: str, path: str, body: Body = None, **headers: str) -> tuple[int, dict[str, Any]]:
+        connection = self.connect()
+        try:
+            headers = {"Authorization": f"Token {self.token}", **headers}
+            connection.request(method, path, body, headers, encode_chunked=True)
+            response = connection.getresponse()
+            return response.status, json.loads(response.read())
+        finally:
+            connection.close()
+
+    def predict(self, data: bytes) -> tuple[int, dict[str, Any]]:
+        return self.ask("POST", "/api/v1/predict", form(data), **{"Content-Type": FORM})
+
+    def count_loads(self, version: ModelVersion) -> int:
+        """Return how many processes have said that they answer with `version`."""
+        return self.log.read_text().count(f"Model version {version} (")
+
+    def wait(self, condition: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            assert self.process.poll() is None, self.log.read_text()[-4000:]
+            assert time.monotonic() < deadline, f"{what}\n{self.log.read_text()[-4000:]}"
+            time.sleep(0.05)
+
+    def is_up(self) -> bool:
+        try:
+            return self.ask("GET", "/api/v1/health")[0] == 200
+        except OSError:
+            return False
+
+    def warm_up(self, version: ModelVersion) -> None:
+        """Ask until both processes have loaded `version`."""
+
+        def both() -> bool:
+            self.predict(picture(0))
+            return self.count_loads(version) == 2
+
+        self.wait(both, f"not both processes loaded {version}")
+
+
+@pytest.fixture
+def champion() -> ModelVersion:
+    return register_version(state=ModelState.CHAMPION)
+
+
+@pytest.fixture
+def start_web(tmp_path: Path) -> Iterator[Callable[[], Web]]:
+    """Return a function that starts a server with two processes on the test's database."""
+    started: list[Web] = []
+    owner = User.objects.create(username="ada")
+    _row, token = ApiToken.objects.create(user=owner)
+
+    def start() -> Web:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        log = tmp_path / f"web{len(started)}.log"
+        environment = {"CIFARSITE_HTTPS": "false", "ALLOWED_HOSTS": "127.0.0.1", "LOG_LEVEL": "INFO"}
+        with log.open("w") as stream:
+            process = spawn(
+                granian_command("127.0.0.1", port),
+                env={**shared_environment(), **environment},
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+            )
+        web = Web(port=port, token=str(token), process=process, log=log)
+        started.append(web)
+        web.wait(web.is_up, "the server does not answer")
+        return web
+
+    yield start
+    for web in started:
+        kill_group(web.process)
+
+
+@dataclass
+class Traffic:
+    """Clients that never stop asking; what they were answered, by (status, version, class)."""
+
+    web: Web
+    answers: Counter[tuple[int, str, int]] = field(default_factory=Counter)
+    late: Counter[str] = field(default_factory=Counter)
+    deadline: float = float("inf")
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        while not self.stop.is_set():
+            asked_at = time.monotonic()
+            status, body = self.web.predict(picture(1))
+            self.answers[status, body.get("model_version", ""), body.get("class_id", -1)] += 1
+            if asked_at > self.deadline:
+                self.late[body.get("model_version", "")] += 1
+
+
+def test_both_processes_answer_with_the_new_champion(start_web: Callable[[], Web], champion: ModelVersion) -> None:
+    web = start_web()
+    web.warm_up(champion)
+    other = register_version(shift=1)
+    traffic = Traffic(web)
+    clients = [threading.Thread(target=traffic.run) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        time.sleep(0.5)
+        crown(other)
+        traffic.deadline = time.monotonic() + SEEN_SECONDS
+        web.wait(lambda: web.count_loads(other) == 2 and traffic.late.total() > 20, "not both processes switched")
+    finally:
+        traffic.stop.set()
+        for client in clients:
+            client.join()
+    # No request failed, none got one model's answer under the other's name, and none got the old one late.
+    assert set(traffic.answers) == {(200, str(champion), 1), (200, str(other), 0)}
+    assert set(traffic.late) == {str(other)}
+    assert Prediction.objects.filter(model_version=other, class_id=0).count() == traffic.answers[200, str(other), 0]
+
+
+def test_a_damaged_package_leaves_the_loaded_model_serving(
+    start_web: Callable[[], Web], champion: ModelVersion
+) -> None:
+    web = start_web()
+    web.warm_up(champion)
+    damaged = register_version(shift=2)
+    graph = damaged.path / "model.onnx"
+    whole = graph.read_bytes()
+    graph.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    crown(damaged)
+    time.sleep(SEEN_SECONDS)
+    answers = [web.predict(picture(1)) for _ in range(20)]
+    assert {(status, body["model_version"]) for status, body in answers} == {(200, str(champion))}
+    assert web.ask("GET", "/api/v1/ready")[0] == 200
+    fresh = start_web()
+    status, body = fresh.ask("GET", "/api/v1/ready")
+    assert (status, body["errors"][0]["code"]) == (503, "model_not_ready")
+    assert fresh.predict(picture(1))[0] == 503
+    assert fresh.ask("GET", "/api/v1/health")[0] == 200
+    graph.write_bytes(whole)
+
+
+def test_uploads_over_a_real_connection(start_web: Callable[[], Web], champion: ModelVersion) -> None:
+    web = start_web()
+
+    def chunks(data: bytes, size: int = 5000) -> Iterator[bytes]:
+        return (data[start : start + size] for start in range(0, len(data), size))
+
+    kind = {"Content-Type": FORM}
+    chunked = {**kind, "Transfer-Encoding": "chunked"}
+    small, large = form(picture(3)), form(b"x" * (11 * 1024 * 1024))
+    status, body = web.ask("POST", "/api/v1/predict", chunks(small), **chunked)
+    assert (status, body["class_key"]) == (200, "cat")
+    assert web.ask("POST", "/api/v1/predict", small[:-10], **kind)[0] == 400
+    assert _status_of_large_upload(web, large, kind) == 413
+    assert _status_of_large_upload(web, chunks(large), chunked) == 413
+    assert Prediction.objects.count() == 1
+    # A client that leaves in the middle of its upload disturbs nobody and leaves nothing.
+    with socket.create_connection(("127.0.0.1", web.port)) as rude:
+        head = f"POST /api/v1/predict HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Token {web.token}\r\n"
+        rude.sendall(f"{head}Content-Type: {FORM}\r\nContent-Length: {len(small)}\r\n\r\n".encode() + small[:50])
+    assert web.predict(picture(4))[1]["class_key"] == "deer"
+    assert Prediction.objects.count() == 2
+
+
+def _status_of_large_upload(web: Web, body: Body, headers: dict[str, str]) -> int:
+    """Send what is refused before it is read whole; the server may close the connection while we still send."""
+    connection = web.connect()
+    headers = {"Authorization": f"Token {web.token}", **headers}
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the answer is there already
+        connection.request("POST", "/api/v1/predict", body, headers, encode_chunked=True)
+    try:
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,0 +1,88 @@
+"""Muon against a direct computation, and the division of parameters between the optimizers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.training.engine.tiny_data import tiny_config
+from training.engine.networks import build_network
+from training.engine.optim import Muon, build_optimizers, orthogonalize
+
+
+def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
+    return torch.randn(rows, columns, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("shape", [(8, 40), (40, 8), (12, 12)])
+def test_iteration_keeps_singular_vectors_and_maps_singular_values(shape: tuple[int, int]) -> None:
+    matrix = random_matrix(*shape)
+    u, values, vt = np.linalg.svd(matrix.double().numpy(), full_matrices=False)
+    values = values / np.linalg.norm(values)
+    for _ in range(3):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    assert np.allclose(orthogonalize(matrix).numpy(), u * values @ vt, atol=1e-5)
+
+
+def test_five_steps_are_nearly_orthogonal() -> None:
+    values = torch.linalg.svdvals(orthogonalize(random_matrix(16, 64), steps=5))
+    assert 0.6 < values.min().item() <= values.max().item() < 1.25
+
+
+def test_scale_of_the_gradient_does_not_matter() -> None:
+    matrix = random_matrix(8, 16)
+    assert torch.allclose(orthogonalize(1000 * matrix), orthogonalize(matrix), atol=1e-5)
+
+
+def test_zero_gradient_gives_zero_update() -> None:
+    assert torch.equal(orthogonalize(torch.zeros(4, 6)), torch.zeros(4, 6))
+
+
+def test_bfloat16_agrees_roughly_and_returns_float32() -> None:
+    matrix = random_matrix(16, 64)
+    result = orthogonalize(matrix, dtype=torch.bfloat16)
+    assert result.dtype == torch.float32
+    assert (result - orthogonalize(matrix)).norm() / result.norm() < 0.05
+
+
+def test_three_steps_equal_a_direct_computation() -> None:
+    weights = random_matrix(6, 36).view(6, 4, 3, 3)
+    parameter = torch.nn.Parameter(weights.clone())
+    optimizer = Muon([parameter], lr=0.1, momentum=0.6)
+    momentum = torch.zeros_like(weights)
+    for step in range(3):
+        gradient = random_matrix(6, 36, seed=step + 1).view(6, 4, 3, 3)
+        parameter.grad = gradient.clone()
+        optimizer.step()
+        momentum = 0.6 * momentum + gradient
+        direction = (gradient + 0.6 * momentum).view(6, 36)
+        weights = weights * (6**0.5 / weights.norm()) - 0.1 * orthogonalize(direction).view(6, 4, 3, 3)
+    assert torch.allclose(parameter, weights, atol=1e-6)
+
+
+def test_parameter_without_gradient_stays() -> None:
+    parameter = torch.nn.Parameter(random_matrix(4, 4))
+    before = parameter.detach().clone()
+    Muon([parameter], lr=0.1, momentum=0.6).step()
+    assert torch.equal(parameter, before)
+
+
+def test_every_learning_parameter_has_one_optimizer() -> None:
+    network = build_network("whitened_cnn", class_count=3, mean=[0.5] * 3, std=[0.2] * 3, width_multiplier=0.125)
+    config = tiny_config(Path("d"), batch_size=100, weight_decay=1e-4)
+    muon, sgd = build_optimizers(network, config=config, dtype=torch.float32)
+    groups = {group["name"]: group for group in (*muon.param_groups, *sgd.param_groups)}
+    assert {name: len(group["params"]) for name, group in groups.items()} == {
+        "filters": 6,
+        "whitening": 1,
+        "biases": 6,
+        "head": 1,
+    }
+    owned = {id(parameter) for group in groups.values() for parameter in group["params"]}
+    assert owned == {id(parameter) for parameter in network.parameters() if parameter.requires_grad}
+    # One step shrinks by weight_decay × batch_size, whatever the rate.
+    assert groups["biases"]["weight_decay"] * groups["biases"]["lr"] == pytest.approx(0.01)
+    assert groups["head"]["weight_decay"] * groups["head"]["lr"] == pytest.approx(0.01)

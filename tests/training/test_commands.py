@@ -1,0 +1,278 @@
+"""The commands: what they print, what they refuse, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
+
+from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory
+from tests.fixtures import StubEngine
+from training.choices import JobStatus, ModelState
+from training.management.commands.train import parse_setting
+from training.management.following import Display, follow
+from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun, Worker
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
+
+
+class Terminal(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def run_command(*arguments: str) -> str:
+    out = StringIO()
+    call_command(*arguments, stdout=out, stderr=StringIO())
+    return out.getvalue()
+
+
+def refusal(*arguments: str) -> str:
+    """Run a command that is refused; the sentence goes to standard error with exit code 1."""
+    with pytest.raises(CommandError) as caught:
+        run_command(*arguments)
+    assert caught.value.returncode == 1
+    return str(caught.value)
+
+
+class TestTrain:
+    @pytest.fixture(autouse=True)
+    def dataset(self) -> Dataset:
+        dataset: Dataset = DatasetFactory.create(name="shapes")
+        return dataset
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_here_it_trains_in_this_process(self) -> None:
+        printed = run_command("train", "--dataset", "shapes", "--set", "epochs=2", "seed=4", "--here")
+        run, version = TrainingRun.objects.get(), ModelVersion.objects.get()
+        assert (run.status, run.config["epochs"], run.config["seed"]) == (JobStatus.SUCCEEDED, 2, 4)
+        assert printed.splitlines() == [
+            f"Run {run.pk} is queued: fast on shapes.",
+            "epoch 1/2  loss 1.0000  accuracy 50.00%  0.1 s",
+            "epoch 2/2  loss 0.5000  accuracy 50.00%  0.1 s",
+            f"Model version v{version.pk}: 100.00% on the test split. "
+            f"Make it answer with: manage.py promote v{version.pk}",
+        ]
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_json_is_one_object_on_standard_output(self) -> None:
+        printed = json.loads(run_command("train", "--dataset", "shapes", "--here", "--json"))
+        version = ModelVersion.objects.get()
+        assert printed["status"] == "succeeded"
+        assert (printed["model_version"], printed["package_sha256"]) == (version.pk, version.package_sha256)
+        assert (printed["test_accuracy"], printed["metrics"]["accuracy"]) == (1.0, 1.0)
+
+    def test_a_failure_is_a_sentence_and_exit_code_1(self, stub_engine: StubEngine) -> None:
+        stub_engine.behave("diverge")
+        sentence = refusal("train", "--dataset", "shapes", "--here")
+        run = TrainingRun.objects.get()
+        assert sentence == f"Run {run.pk}: Failed. The training loss stopped being a finite number."
+
+    def test_without_waiting_it_only_queues(self) -> None:
+        printed = json.loads(run_command("train", "--dataset", "shapes", "--no-wait", "--json"))
+        assert printed["status"] == "queued"
+        assert TrainingRun.objects.get().pk == printed["run"]
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["--set", "epochs=-1"], "epochs is -1"),
+            (["--set", "epochs=two"], "epochs is 'two'"),
+            (["--set", "epochs=2.5"], "epochs is '2.5'"),
+            (["--set", "learning_rate=nan"], "learning_rate is nan"),
+            (["--set", "flip=perhaps"], "flip is 'perhaps'"),
+            (["--set", "surprise=1"], "surprise is not a training option"),
+            (["--set", "epochs"], "KEY=VALUE"),
+            (["--recipe", "slow"], "recipe is 'slow'"),
+        ],
+    )
+    def test_wrong_values_are_one_sentence(self, arguments: list[str], words: str) -> None:
+        sentence = refusal("train", "--dataset", "shapes", *arguments)
+        assert words in sentence
+        assert "\n" not in sentence
+        assert not TrainingRun.objects.exists()
+
+    def test_a_missing_dataset_is_answered_with_those_there_are(self, dataset: Dataset) -> None:
+        assert refusal("train", "--dataset", "x") == "There is no dataset named x. Imported are: shapes."
+        dataset.delete()
+        assert "manage.py import_dataset --demo" in refusal("train", "--dataset", "x")
+
+    @pytest.mark.parametrize(
+        ("text", "setting"),
+        [
+            ("epochs=3", ("epochs", 3)),
+            ("learning_rate=1e-3", ("learning_rate", 0.001)),
+            ("flip=false", ("flip", False)),
+            ("notes=a=b", ("notes", "a=b")),
+        ],
+    )
+    def test_settings_have_the_options_type(self, text: str, setting: tuple[str, object]) -> None:
+        assert parse_setting(text) == setting
+
+
+class TestFollow:
+    def test_the_curve_is_printed_line_by_line_in_a_pipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = TrainingRunFactory.create(status=JobStatus.RUNNING, progress_total=20)
+        states = iter([1, 2])
+
+        def work(_seconds: float) -> None:
+            epoch = next(states, None)
+            if epoch is None:
+                TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.SUCCEEDED)
+                return
+            figures = {"train_loss": 1.0, "train_accuracy": 0.25, "learning_rate": 0.1, "seconds": 2.0}
+            run.epochs.create(epoch=epoch, step=epoch * 10, **figures)
+
+        monkeypatch.setattr("time.sleep", work)
+        out = StringIO()
+        follow(run, display=Display(out, epochs=2))
+        assert out.getvalue().splitlines() == [
+            "epoch 1/2  loss 1.0000  accuracy 25.00%  2.0 s",
+            "epoch 2/2  loss 1.0000  accuracy 25.00%  2.0 s",
+            f"Run {run.pk}: Succeeded",
+        ]
+
+    def test_a_terminal_gets_a_bar_that_is_wiped(self) -> None:
+        out = Terminal()
+        display = Display(out, epochs=2)
+        display.show_progress(done=5, total=10, message="Epoch 1/2")
+        display.show_line("done")
+        assert out.getvalue() == f"[{'#' * 15}{'.' * 15}]  50 %  Epoch 1/2\r\x1b[2Kdone\n"
+
+    def test_control_c_stops_the_watching_and_not_the_run(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def interrupt(_seconds: float) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("time.sleep", interrupt)
+        run = TrainingRunFactory.create(status=JobStatus.RUNNING)
+        out = StringIO()
+        with pytest.raises(SystemExit) as caught:
+            follow(run, display=Display(out, epochs=2))
+        run.refresh_from_db()
+        assert caught.value.code == 130
+        assert (run.status, run.cancel_requested) == (JobStatus.RUNNING, False)
+        assert f"Run {run.pk} goes on without you" in out.getvalue()
+
+    @pytest.mark.parametrize("is_there", [True, False])
+    def test_it_says_when_no_worker_is_there(self, *, is_there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+        run = TrainingRunFactory.create()
+        if is_there:
+            now = timezone.now()
+            Worker.objects.create(name="w", queues=["training"], started_at=now, last_seen_at=now)
+        end = lambda _seconds: TrainingRun.objects.update(status=JobStatus.SUCCEEDED)  # noqa: E731
+        monkeypatch.setattr("time.sleep", end)
+        out = StringIO()
+        follow(run, display=Display(out))
+        assert ("celery -A cifarsite worker -Q training" in out.getvalue()) is not is_there
+
+
+class TestImportDataset:
+    @pytest.mark.usefixtures("stub_engine")
+    def test_the_demo_here(self) -> None:
+        printed = run_command("import_dataset", "--demo", "--here")
+        assert printed.splitlines() == [
+            " 20 %  1 files read",
+            " 40 %  2 files read",
+            " 60 %  3 files read",
+            " 80 %  4 files read",
+            "Dataset demo: 8 training and 2 test images, 2 classes, 0 files left out.",
+        ]
+        assert Dataset.objects.get().name == "demo"
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_an_archive_here_as_json(self, tmp_path: Path) -> None:
+        archive = tmp_path / "mine.zip"
+        archive.touch()
+        options = ["--skip-unreadable", "--notes", "from a drawer", "--here", "--json"]
+        printed = json.loads(run_command("import_dataset", "mine", str(archive), *options))
+        assert (printed["name"], printed["status"], printed["class_keys"]) == ("mine", "succeeded", ["cat", "dog"])
+        job = DatasetImport.objects.get()
+        assert (job.source_path, job.skip_unreadable, job.notes) == (str(archive), True, "from a drawer")
+
+    def test_cifar10_has_a_name_of_its_own(self) -> None:
+        run_command("import_dataset", "--cifar10", "--no-wait")
+        job = DatasetImport.objects.get()
+        assert (job.name, job.source, job.status) == ("cifar10", "cifar10", JobStatus.QUEUED)
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            ([], "Say what to import"),
+            (["mine"], "Say what to import"),
+            (["mine", "/x", "--demo"], "either a path"),
+            (["mine", "/nowhere/at/all"], "no archive or folder at /nowhere/at/all"),
+            (["Mine", "/"], "lower-case"),
+            (["taken", "/"], "taken exists already"),
+        ],
+    )
+    def test_wrong_values_are_one_sentence(self, arguments: list[str], words: str) -> None:
+        DatasetFactory.create(name="taken")
+        sentence = refusal("import_dataset", *arguments)
+        assert words in sentence
+        assert "\n" not in sentence
+        assert not DatasetImport.objects.exists()
+
+
+class TestPromote:
+    def test_by_number_or_by_hash(self) -> None:
+        first, second = ModelVersionFactory.create_batch(2)
+        assert run_command("promote", f"v{first.pk}") == f"v{first.pk} answers now: 100.00% on its test split.\n"
+        assert f"instead of v{first.pk}" in run_command("promote", second.package_sha256[:12])
+        assert ModelVersion.objects.champion() == second
+
+    @pytest.mark.parametrize("text", ["v999999", "latest", "ab", "../x"])
+    def test_an_unknown_version_is_one_sentence(self, text: str) -> None:
+        assert f"{text} names no model version" in refusal("promote", text)
+
+    def test_other_classes_want_a_flag(self) -> None:
+        ModelVersionFactory.create(state=ModelState.CHAMPION)
+        version = ModelVersionFactory.create(class_keys=["cat", "dog"])
+        assert "--accept-class-change" in refusal("promote", str(version))
+        run_command("promote", str(version), "--accept-class-change")
+        assert ModelVersion.objects.champion() == version
+
+    def test_the_champion_is_refused(self) -> None:
+        version = ModelVersionFactory.create(state=ModelState.CHAMPION)
+        assert refusal("promote", str(version)) == f"{version} is the champion already."
+
+
+class TestLists:
+    def test_models(self) -> None:
+        assert run_command("models") == "No model version yet.\n"
+        version = ModelVersionFactory.create(state=ModelState.CHAMPION)
+        assert f"{version}  champion   100.00%  fast on colours" in run_command("models")
+        [printed] = json.loads(run_command("models", "--json"))
+        assert (printed["id"], printed["state"], printed["dataset"]) == (version.pk, "champion", "colours")
+
+    def test_runs(self) -> None:
+        assert run_command("runs") == "No training run yet.\n"
+        run = TrainingRunFactory.create(progress_done=1, progress_total=4)
+        assert f"{run.pk}  queued      25 %  fast on {run.dataset}" in run_command("runs")
+        [printed] = json.loads(run_command("runs", "--json"))
+        assert (printed["run"], printed["status"]) == (run.pk, "queued")
+
+    def test_runs_can_be_stopped(self) -> None:
+        run = TrainingRunFactory.create()
+        assert run_command("runs", "--cancel", str(run.pk)) == f"Run {run.pk} was asked to stop.\n"
+        run.refresh_from_db()
+        assert run.status == JobStatus.CANCELLED
+        assert "ended already" in refusal("runs", "--cancel", str(run.pk))
+        assert "There is no run 999" in refusal("runs", "--cancel", "999")
+
+
+def test_a_refusal_is_exit_code_1_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from django.core.management import ManagementUtility
+
+    with pytest.raises(SystemExit) as caught:
+        ManagementUtility(["manage.py", "promote", "v999999"]).execute()
+    assert caught.value.code == 1
+    printed: Any = capsys.readouterr()
+    assert printed.err.endswith("CommandError: v999999 names no model version; `manage.py models` lists them.\n")

@@ -1,0 +1,134 @@
+"""What keeps jobs moving when something is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.core.cache import cache
+from django.utils import timezone
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from tests.factories import DatasetImportFactory, TrainingRunFactory
+from training import sweeper
+from training.choices import ImportSource, JobStatus
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
+from training.jobs import Job
+from training.models import DatasetImport, TrainingRun, Worker
+from training.sweeper import sweep
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
+
+
+@pytest.fixture(autouse=True)
+def _forgetful_cache() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    bells: list[tuple[str, int]] = []
+    monkeypatch.setattr(sweeper, "ring", lambda task, pk: bells.append((task, pk)))
+    return bells
+
+
+def expire(job: Job) -> None:
+    type(job).objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def test_queued_jobs_are_rung_for_but_not_again_at_once(rung: list[tuple[str, int]]) -> None:
+    run, job = TrainingRunFactory.create(), DatasetImportFactory.create()
+    TrainingRunFactory.create(status=JobStatus.RUNNING, lease_until=timezone.now() + timedelta(seconds=9))
+    TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
+    sweep()
+    sweep()
+    assert rung == [(EXECUTE_RUN, run.pk), (EXECUTE_IMPORT, job.pk)]
+
+
+def test_a_lost_message_is_rung_again_later(rung: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "RING_AGAIN_SECONDS", 1)
+    run = TrainingRunFactory.create()
+    sweep()
+    time.sleep(1.1)
+    sweep()
+    assert rung == [(EXECUTE_RUN, run.pk)] * 2
+
+
+def test_a_lost_worker_is_replaced_at_once(rung: list[tuple[str, int]]) -> None:
+    run = TrainingRunFactory.create()
+    sweep()
+    assert TrainingRun.claim(run.pk, worker="lost") is not None
+    expire(run)
+    sweep()
+    run.refresh_from_db()
+    assert (run.status, run.attempts) == (JobStatus.QUEUED, 1)
+    assert rung == [(EXECUTE_RUN, run.pk)] * 2
+
+
+def test_without_the_cache_nobody_is_rung_and_nothing_breaks(
+    rung: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RedisConnectionError
+
+    TrainingRunFactory.create()
+    monkeypatch.setattr(cache, "add", fail)
+    sweep()
+    assert rung == []
+
+
+def test_a_queued_job_that_somebody_cancelled_ends() -> None:
+    run = TrainingRunFactory.create(cancel_requested=True)
+    sweep()
+    run.refresh_from_db()
+    assert run.status == JobStatus.CANCELLED
+    assert run.finished_at is not None
+
+
+def test_what_lost_imports_left_is_removed(artifacts_root: Path) -> None:
+    def make(status: JobStatus) -> tuple[DatasetImport, Path, Path]:
+        job = DatasetImportFactory.create(status=status, source=ImportSource.ARCHIVE, owns_source=True)
+        job.source_path = f"uploads/of-{job.pk}"
+        job.save()
+        folder = artifacts_root / "imports" / str(job.pk) / "1"
+        folder.mkdir(parents=True)
+        upload = artifacts_root / job.source_path
+        upload.parent.mkdir(exist_ok=True)
+        upload.touch()
+        return job, folder, upload
+
+    ended, ended_folder, ended_upload = make(JobStatus.FAILED)
+    _live, live_folder, live_upload = make(JobStatus.RUNNING)
+    DatasetImport.objects.filter(status=JobStatus.RUNNING).update(lease_until=timezone.now() + timedelta(seconds=9))
+    sweep()
+    ended.refresh_from_db()
+    assert ended.source_path == ""
+    assert not ended_folder.parent.exists()
+    assert not ended_upload.exists()
+    assert live_folder.exists()
+    assert live_upload.exists()
+
+
+def test_an_upload_that_was_interrupted_is_removed_after_an_hour(artifacts_root: Path) -> None:
+    uploads = artifacts_root / "uploads"
+    uploads.mkdir(parents=True)
+    (uploads / "old").touch()
+    (uploads / "new").touch()
+    two_hours_ago = time.time() - 7200
+    os.utime(uploads / "old", (two_hours_ago, two_hours_ago))
+    sweep()
+    assert [path.name for path in uploads.iterdir()] == ["new"]
+
+
+def test_a_worker_that_was_not_heard_of_for_a_day_is_forgotten() -> None:
+    now = timezone.now()
+    Worker.objects.create(name="old", started_at=now, last_seen_at=now - timedelta(days=2))
+    Worker.objects.create(name="new", started_at=now, last_seen_at=now)
+    sweep()
+    assert list(Worker.objects.values_list("name", flat=True)) == ["new"]

@@ -1,0 +1,1 @@
+"""Datasets, training runs, model versions, and the jobs that make them."""

@@ -1,0 +1,154 @@
+"""Reading the files of an archive or a folder, one at a time, without ever writing to a path the source names.
+
+An archive's kind is told by its first bytes, never by its name.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from training.engine.archive_rules import (
+    DEFAULT_LIMITS,
+    TAR_MAGIC,
+    TAR_MAGIC_OFFSET,
+    ArchiveError,
+    ArchiveLimits,
+    EntryGuard,
+    SourceEntry,
+    is_ignored,
+    refuse_entry,
+    refuse_nested_archive,
+    shown_name,
+)
+from training.engine.archives_tar import iterate_tar
+from training.engine.archives_zip import iterate_zip
+
+__all__ = [
+    "DEFAULT_LIMITS",
+    "ArchiveError",
+    "ArchiveLimits",
+    "SourceEntry",
+    "count_files",
+    "iterate_archive",
+    "iterate_folder",
+]
+
+_ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
+_GZIP_MAGIC = b"\x1f\x8b"
+_XZ_MAGIC = b"\xfd7zXZ\x00"
+
+
+def _ignore_folder(_name: str) -> None:
+    """Do nothing: most readers have no use for folder entries."""
+
+
+def iterate_archive(
+    path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, on_folder: Callable[[str], None] = _ignore_folder
+) -> Iterator[SourceEntry]:
+    """Yield the files of a `.zip`, `.tar`, `.tar.gz` or `.tar.xz`, leaving out dot-files and `__MACOSX`.
+
+    Args:
+        path: The archive.
+        limits: What is allowed.
+        on_folder: Called with the name of each folder entry.
+
+    Yields:
+        Entries with their bytes; `position` counts packed bytes.
+
+    Raises:
+        ArchiveError: The archive or one of its entries is refused; what was yielded before must be thrown away.
+        OSError: The archive cannot be read.
+    """
+    packed_bytes = path.stat().st_size
+    guard = EntryGuard(limits=limits, packed_bytes=packed_bytes)
+    is_empty = True
+    for entry in _open_archive(path, guard=guard, limits=limits, on_folder=on_folder):
+        refuse_nested_archive(entry.name, entry.data)
+        is_empty = False
+        yield entry
+    if is_empty:
+        raise ArchiveError(f"The archive '{shown_name(path.name)}' contains no files.")
+
+
+def _open_archive(
+    path: Path, *, guard: EntryGuard, limits: ArchiveLimits, on_folder: Callable[[str], None]
+) -> Iterator[SourceEntry]:
+    with path.open("rb") as file:
+        head = file.read(TAR_MAGIC_OFFSET + len(TAR_MAGIC))
+    if not head:
+        raise ArchiveError(f"The archive '{shown_name(path.name)}' is empty.")
+    if head.startswith(_ZIP_MAGICS):
+        return iterate_zip(path, guard=guard, limits=limits, on_folder=on_folder)
+    if head.startswith(_GZIP_MAGIC):
+        return iterate_tar(path, compression="gz", guard=guard, on_folder=on_folder)
+    if head.startswith(_XZ_MAGIC):
+        return iterate_tar(path, compression="xz", guard=guard, on_folder=on_folder)
+    if head.endswith(TAR_MAGIC) or not any(head):
+        return iterate_tar(path, compression="none", guard=guard, on_folder=on_folder)
+    raise ArchiveError(f"'{shown_name(path.name)}' is not a .zip, .tar, .tar.gz or .tar.xz archive.")
+
+
+def iterate_folder(
+    path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, on_folder: Callable[[str], None] = _ignore_folder
+) -> Iterator[SourceEntry]:
+    """Yield the files below a folder in sorted order, under the same rules as an archive's, leaving out dot-files.
+
+    Args:
+        path: The folder.
+        limits: What is allowed; ratios do not apply.
+        on_folder: Called with the name of each folder below `path`.
+
+    Yields:
+        Entries with their bytes; `position` counts files.
+
+    Raises:
+        ArchiveError: A link, a special file, or a name that is refused.
+        OSError: The folder cannot be read.
+    """
+    guard = EntryGuard(limits=limits, packed_bytes=None)
+    position = 0
+    for current, folder_names, file_names in os.walk(path, onerror=_reraise):
+        here = Path(current)
+        folder_names.sort()
+        for name in folder_names:
+            folder = _admit_path(here / name, path, guard=guard)
+            if not is_ignored(folder):
+                on_folder(folder)
+        folder_names[:] = [name for name in folder_names if not is_ignored(name)]
+        for name in sorted(file_names):
+            if is_ignored(name):
+                continue
+            entry_name = _admit_path(here / name, path, guard=guard)
+            position += 1
+            yield SourceEntry(entry_name, (here / name).read_bytes(), position)
+
+
+def count_files(path: Path) -> int:
+    """Return how many files `iterate_folder` will yield.
+
+    Raises:
+        OSError: The folder cannot be read.
+    """
+    return sum(
+        not is_ignored((Path(current) / name).relative_to(path).as_posix())
+        for current, _, file_names in os.walk(path, onerror=_reraise)
+        for name in file_names
+    )
+
+
+def _reraise(error: OSError) -> None:
+    raise error
+
+
+def _admit_path(file: Path, root: Path, *, guard: EntryGuard) -> str:
+    name = file.relative_to(root).as_posix()
+    status = file.lstat()
+    if stat.S_ISLNK(status.st_mode):
+        raise refuse_entry(name, "is a symbolic link")
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not is_folder and not stat.S_ISREG(status.st_mode):
+        raise refuse_entry(name, "is a device or another special file")
+    return guard.admit(name, size=0 if is_folder else status.st_size, is_folder=is_folder)

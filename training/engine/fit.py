@@ -1,0 +1,378 @@
+"""Train a network: the loop, its checkpoints and its events.
+
+Everything that changes during a run lives in tensors or in `Position`, and every random draw depends on nothing but
+(seed, epoch, step): a run resumed from any step continues exactly as if it had never stopped, on a CPU to the last bit
+for the same number of threads.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.engine.augment import (
+    alternate_flips,
+    cut_out,
+    draw_corners,
+    draw_first_flips,
+    draw_shifts,
+    shift_and_flip,
+    to_float,
+)
+from training.engine.checkpoint import Checkpoint, save_checkpoint
+from training.engine.config import TrainConfig
+from training.engine.data import Dataset, Split, split_validation
+from training.engine.device import Device
+from training.engine.evaluate import predict_logits
+from training.engine.events import emit
+from training.engine.exceptions import CheckpointError, DivergedError
+from training.engine.networks import WhitenedCnn, build_network, count_parameters
+from training.engine.optim import build_optimizers
+from training.engine.schedules import decay_linearly, image_size_at
+from training.engine.seed import make_generator, seed_everything
+
+CHECKPOINT_FOLDER: Final = "checkpoints"
+STEP_EVENT_SECONDS: Final = 1.0
+WHITENING_IMAGES: Final = 5000
+"""Training images whose patches define the first layer (Jordan 2024)."""
+
+
+class StopRequested(Exception):  # noqa: N818 - says what happened
+    """Somebody asked the run to stop; it has saved what it needs to continue."""
+
+    def __init__(self, *, step: int, checkpoint: Path | None) -> None:
+        super().__init__(f"stopped after step {step}")
+        self.step = step
+        self.checkpoint = checkpoint
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run is.
+
+    Attributes:
+        step: Optimizer steps taken.
+        seconds: Wall time spent until the last checkpoint, over all the processes of the run.
+        epoch_seconds: The part of it that belongs to the epoch under way.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+
+
+class Trainer:
+    """One run, from the first step or from a checkpoint to the last step.
+
+    Args:
+        config: What to do.
+        dataset: The data, opened.
+        device: Where to compute.
+        workdir: Directory that receives `checkpoints/`.
+        is_stopping: Asked after each step; when true the run saves a checkpoint and raises `StopRequested`.
+    """
+
+    def __init__(
+        self,
+        *,
+        config: TrainConfig,
+        dataset: Dataset,
+        device: Device,
+        workdir: Path,
+        is_stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.config, self.dataset, self.device, self.workdir = config, dataset, device, workdir
+        self.is_stopping = is_stopping
+        training, validation = split_validation(
+            dataset.train.labels,
+            class_count=len(dataset.class_keys),
+            fraction=config.validation_fraction,
+            seed=config.seed,
+        )
+        self.train_split: Split = dataset.train.select(training).to(device.torch_device)
+        self.validation_split: Split = dataset.train.select(validation)
+        self.batch_size = min(config.batch_size, len(self.train_split))
+        self.steps_per_epoch = len(self.train_split) // self.batch_size
+        self.total_steps = config.epochs * self.steps_per_epoch
+        self.first_flips = draw_first_flips(len(self.train_split), seed=config.seed).to(device.torch_device)
+        self.mean_colour = (255 * torch.tensor(dataset.mean)).round().to(device.torch_device, torch.uint8)
+        self.network = self._build_network()
+        self.parameter_counts = count_parameters(self.network)  # before the whitening bias is frozen
+        self.optimizers = build_optimizers(self.network, config=config, dtype=device.dtype)
+        self.position = Position()
+        self.sums = torch.zeros(2, dtype=torch.float64, device=device.torch_device)  # of the epoch: loss, hits
+        self.last_checkpoint: Path | None = None
+        self._clock = time.monotonic()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch under way, counted from 0."""
+        return self.position.step // self.steps_per_epoch
+
+    def train(self) -> WhitenedCnn:
+        """Take all remaining steps and return the network.
+
+        Raises:
+            DivergedError: The loss is not finite.
+            DiskFullError: No space left for a checkpoint.
+            StopRequested: `is_stopping` said so.
+        """
+        self._emit_started()
+        self._clock = time.monotonic()
+        while self.position.step < self.total_steps:
+            self.raise_if_stopping()
+            self._train_epoch(self.epoch)
+            self._end_epoch(self.epoch - 1)
+        return self.network
+
+    def raise_if_stopping(self) -> None:
+        """Stop here, between steps that are saved, if somebody asked for it.
+
+        Raises:
+            StopRequested: `is_stopping` said so.
+        """
+        if self.is_stopping():
+            raise StopRequested(step=self.position.step, checkpoint=self.last_checkpoint)
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint of the same configuration and data.
+
+        Raises:
+            CheckpointError: It belongs to another run.
+        """
+        state = checkpoint.state
+        if state["identity"] != self._identity():
+            raise CheckpointError(f"{checkpoint.path} belongs to another configuration or dataset.")
+        tensors = checkpoint.tensors
+        self.network.load_state_dict(_strip(tensors, prefix="network."))
+        for name, parameter, optimizer_state in self._learning_parameters():
+            if f"momentum.{name}" in tensors:
+                optimizer_state["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+        self.sums.copy_(tensors["sums"])
+        self.position = Position(step=int(state["step"]), **state["position"])
+        self.last_checkpoint = checkpoint.path
+
+    def save(self) -> None:
+        """Write a checkpoint of the current step and announce it."""
+        self._advance_clock()
+        tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
+        for name, _, optimizer_state in self._learning_parameters():
+            if "momentum_buffer" in optimizer_state:
+                tensors[f"momentum.{name}"] = optimizer_state["momentum_buffer"]
+        position = {name: value for name, value in asdict(self.position).items() if name != "step"}
+        saved = save_checkpoint(
+            self.workdir / CHECKPOINT_FOLDER,
+            step=self.position.step,
+            tensors={**tensors, "sums": self.sums},
+            state={"identity": self._identity(), "position": position},
+        )
+        self.last_checkpoint = saved.path
+        path = saved.path.relative_to(self.workdir).as_posix()
+        emit("checkpoint", epoch=self._epoch_of_last_step(), step=self.position.step, path=path, sha256=saved.sha256)
+
+    def _build_network(self) -> WhitenedCnn:
+        """Draw the initial weights and compute the whitening layer from training images."""
+        seed_everything(self.config.seed)
+        network = build_network(
+            self.config.architecture,
+            class_count=len(self.dataset.class_keys),
+            mean=self.dataset.mean,
+            std=self.dataset.std,
+            width_multiplier=self.config.width_multiplier,
+        )
+        order = torch.randperm(
+            len(self.train_split), generator=make_generator(seed=self.config.seed, purpose="patches")
+        )
+        sample = self.train_split.images[order[:WHITENING_IMAGES].to(self.device.torch_device)].cpu()
+        network.whiten(to_float(sample, size=sample.shape[1]))
+        return network.to(self.device.torch_device).to(memory_format=torch.channels_last)
+
+    def _train_epoch(self, epoch: int) -> None:
+        """Take the remaining steps of one epoch."""
+        config, position = self.config, self.position
+        self.network.train()
+        self.network.whitening_bias.requires_grad = epoch < config.whitening_bias_epochs
+        size = image_size_at(
+            epoch, epochs=config.epochs, start=config.start_image_size, full_from=config.full_size_from
+        )
+        generator = make_generator(seed=config.seed, purpose="shuffle", epoch=epoch)
+        order = torch.randperm(len(self.train_split), generator=generator).to(self.device.torch_device)
+        flips = alternate_flips(self.first_flips, epoch=epoch)
+        reporter = _StepReporter(step=position.step, loss_sum=self._read_sums()[0])
+        for index in range(position.step % self.steps_per_epoch, self.steps_per_epoch):
+            batch = order[index * self.batch_size : (index + 1) * self.batch_size]
+            self._train_step(batch, flips=flips[batch], size=size, epoch=epoch)
+            position.step += 1
+            if reporter.is_due():
+                loss_sum = self._read_sums()[0]
+                reporter.report(epoch=epoch, step=position.step, loss_sum=loss_sum, trainer=self)
+            if self.is_stopping() and index + 1 < self.steps_per_epoch:
+                self._read_sums()
+                self.save()
+                raise StopRequested(step=position.step, checkpoint=self.last_checkpoint)
+
+    def _train_step(self, batch: Tensor, *, flips: Tensor, size: int, epoch: int) -> None:
+        """Learn from one batch.
+
+        Args:
+            batch: (B,) int64, rows of the training split.
+            flips: (B,) bool, the images to mirror.
+            size: Side to which images are scaled, in pixels.
+            epoch: Epoch, counted from 0.
+        """
+        images = self._augment(self.train_split.images[batch], flips=flips, epoch=epoch)
+        labels = self.train_split.labels[batch]
+        with self.device.autocast():
+            logits = self.network(to_float(images, size=size)).float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum")
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._set_learning_rates()
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        hits = (logits.detach().argmax(dim=1) == labels).sum()
+        self.sums += torch.stack([loss.detach().double(), hits.double()])
+
+    def _augment(self, images: Tensor, *, flips: Tensor, epoch: int) -> Tensor:
+        """Shift, mirror and cut out (B, 32, 32, 3) uint8 images with draws that belong to this step."""
+        config, device = self.config, images.device
+        draw = {"seed": config.seed, "epoch": epoch, "step": self.position.step}
+        shifts = draw_shifts(len(images), padding=config.crop_padding, **draw).to(device)
+        images = shift_and_flip(images, shifts=shifts, flips=flips)
+        if config.cutout == 0:
+            return images
+        corners = draw_corners(len(images), side=config.cutout, image_size=images.shape[1], **draw).to(device)
+        return cut_out(images, corners=corners, side=config.cutout, fill=self.mean_colour)
+
+    def _set_learning_rates(self) -> None:
+        """Set every group's rate for the step about to be taken."""
+        whitening_steps = self.config.whitening_bias_epochs * self.steps_per_epoch
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                steps = whitening_steps if group["name"] == "whitening" else self.total_steps
+                group["lr"] = group["initial_lr"] * decay_linearly(self.position.step, steps=steps)
+
+    def _end_epoch(self, epoch: int) -> None:
+        """Measure, announce and save an epoch that is over."""
+        loss_sum, hits = self._read_sums()
+        seen = self.steps_per_epoch * self.batch_size
+        validation_loss, validation_accuracy = self._validate()
+        self._advance_clock()
+        emit(
+            "epoch_end",
+            epoch=epoch + 1,
+            step=self.position.step,
+            train_loss=loss_sum / seen,
+            train_accuracy=hits / seen,
+            validation_loss=validation_loss,
+            validation_accuracy=validation_accuracy,
+            learning_rate=self.learning_rate,
+            seconds=self.position.epoch_seconds,
+        )
+        self.sums.zero_()
+        self.position.epoch_seconds = 0.0
+        self.save()
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        """Return loss, the training loss on unchanged images, and accuracy of the validation split."""
+        if not len(self.validation_split):
+            return None, None
+        logits = predict_logits(self.network, self.validation_split, device=self.device)
+        labels = self.validation_split.labels
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
+        return loss, (logits.argmax(dim=1) == labels).double().mean().item()
+
+    @property
+    def learning_rate(self) -> float:
+        """The filters' learning rate in the step taken last."""
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def _read_sums(self) -> tuple[float, float]:
+        """Return the epoch's summed loss and hits so far; waits for the device.
+
+        Raises:
+            DivergedError: The loss is not finite; being a sum, it stays so once it was.
+        """
+        loss_sum, hits = self.sums.tolist()
+        if not torch.isfinite(self.sums).all():
+            raise DivergedError(
+                f"The training loss stopped being a finite number before step {self.position.step}: "
+                "lower the learning rate."
+            )
+        return loss_sum, hits
+
+    def _advance_clock(self) -> None:
+        """Add the time since the last call to the position."""
+        now = time.monotonic()
+        self.position.seconds += now - self._clock
+        self.position.epoch_seconds += now - self._clock
+        self._clock = now
+
+    def _epoch_of_last_step(self) -> int:
+        """Return the epoch, counted from 1, to which the last step belongs."""
+        return (self.position.step - 1) // self.steps_per_epoch + 1
+
+    def _identity(self) -> dict[str, Any]:
+        """Return what a checkpoint must share with the run that continues from it."""
+        config = {key: value for key, value in self.config.to_dict().items() if key != "dataset"}
+        return {"config": config, "dataset_sha256": self.dataset.sha256, "precision": self.device.precision}
+
+    def _learning_parameters(self) -> Iterator[tuple[str, nn.Parameter, dict[str, Any]]]:
+        """Yield every parameter that an optimizer owns, with its name and its state there."""
+        owners = {parameter: o for o in self.optimizers for group in o.param_groups for parameter in group["params"]}
+        for name, parameter in self.network.named_parameters():
+            if parameter in owners:
+                yield name, parameter, owners[parameter].state[parameter]
+
+    def _emit_started(self) -> None:
+        """Announce the run."""
+        total, trainable = self.parameter_counts
+        emit(
+            "started",
+            epochs=self.config.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            total_steps=self.total_steps,
+            device=self.device.torch_device.type,
+            device_name=self.device.name,
+            precision=self.device.precision,
+            total_parameters=total,
+            trainable_parameters=trainable,
+            resumed_from_step=self.position.step,
+        )
+
+
+class _StepReporter:
+    """Emits a `step` event about once a second."""
+
+    def __init__(self, *, step: int, loss_sum: float) -> None:
+        self.step, self.loss_sum, self.since = step, loss_sum, time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the last event is old enough."""
+        return time.monotonic() - self.since >= STEP_EVENT_SECONDS
+
+    def report(self, *, epoch: int, step: int, loss_sum: float, trainer: Trainer) -> None:
+        """Announce the mean loss and the speed since the last event."""
+        now = time.monotonic()
+        images = (step - self.step) * trainer.batch_size
+        emit(
+            "step",
+            epoch=epoch + 1,
+            step=step,
+            loss=(loss_sum - self.loss_sum) / images,
+            learning_rate=trainer.learning_rate,
+            images_per_second=images / (now - self.since),
+        )
+        self.step, self.loss_sum, self.since = step, loss_sum, now
+
+
+def _strip(tensors: Mapping[str, Tensor], *, prefix: str) -> dict[str, Tensor]:
+    """Return the tensors whose name starts with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

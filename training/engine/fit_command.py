@@ -1,0 +1,38 @@
+"""The command line of training: `fit`. Imports torch only when it runs."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `fit`; it sets `run`, a function of the parsed arguments that returns the exit code.
+
+    Args:
+        subparsers: What `ArgumentParser.add_subparsers` returned.
+    """
+    parser = subparsers.add_parser("fit", help="train a model and package it")
+    parser.add_argument("--config", required=True, type=Path, help="JSON file of a TrainConfig")
+    parser.add_argument("--workdir", required=True, type=Path, help="receives checkpoints and the package")
+    parser.add_argument("--resume", type=Path, metavar="CHECKPOINT_DIR", help="checkpoint to continue from")
+    parser.add_argument("--threads", type=_thread_count, help="threads for one operation")
+    parser.set_defaults(run=_run_fit)
+
+
+def _run_fit(arguments: argparse.Namespace) -> int:
+    from training.engine.run import run_fit  # noqa: PLC0415 - torch takes seconds to import; datasets need none of it
+
+    return run_fit(
+        config_path=arguments.config,
+        workdir=arguments.workdir,
+        resume=arguments.resume,
+        threads=arguments.threads,
+    )
+
+
+def _thread_count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1024:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1024")
+    return value

@@ -1,0 +1,104 @@
+"""Figures of merit of a classifier, from logits and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+ECE_BINS: Final = 15
+"""Bins of equal width over the confidence (Guo et al. 2017, arXiv 1706.04599)."""
+
+
+def compute_metrics(
+    logits: Tensor, labels: Tensor, *, class_keys: Sequence[str], temperature: float = 1.0
+) -> dict[str, Any]:
+    """Compute every figure that a model package reports.
+
+    `ece` and `nll` describe the probabilities that are served, softmax(logits / temperature); `loss` is the
+    cross-entropy of the raw logits, comparable with the validation curve.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) int64.
+        class_keys: Names of the K classes.
+        temperature: Calibration temperature.
+
+    Returns:
+        JSON-ready figures; shares are fractions in [0, 1].
+    """
+    logits = logits.double()
+    confusion = confusion_matrix(logits.argmax(dim=1), labels, class_count=len(class_keys))
+    per_class = per_class_metrics(confusion, class_keys=class_keys)
+    calibrated = logits / temperature
+    return {
+        "accuracy": top_k_accuracy(logits, labels, k=1),
+        "top5_accuracy": top_k_accuracy(logits, labels, k=5),
+        **{
+            f"{name}_macro": sum(row[name] for row in per_class) / len(per_class)
+            for name in ("precision", "recall", "f1")
+        },
+        "per_class": per_class,
+        "confusion_matrix": confusion.tolist(),
+        "ece": expected_calibration_error(calibrated.softmax(dim=1), labels),
+        "nll": functional.cross_entropy(calibrated, labels).item(),
+        "loss": functional.cross_entropy(logits, labels).item(),
+    }
+
+
+def top_k_accuracy(logits: Tensor, labels: Tensor, *, k: int) -> float:
+    """Return the share of images whose class is among the k largest logits; k is capped at the number of classes.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) int64.
+        k: How many guesses count.
+    """
+    top = logits.topk(min(k, logits.shape[1]), dim=1).indices  # (N, k)
+    return (top == labels.unsqueeze(1)).any(dim=1).double().mean().item()
+
+
+def confusion_matrix(predicted: Tensor, labels: Tensor, *, class_count: int) -> Tensor:
+    """Count images by true class (row) and predicted class (column), as (K, K) int64."""
+    cells = torch.bincount(labels * class_count + predicted, minlength=class_count**2)
+    return cells.view(class_count, class_count)
+
+
+def per_class_metrics(confusion: Tensor, *, class_keys: Sequence[str]) -> list[dict[str, Any]]:
+    """Compute precision, recall, F1 and support of each class; a ratio without any case is 0.
+
+    Args:
+        confusion: (K, K) int64, rows are true classes.
+        class_keys: Names of the K classes.
+    """
+    hits = confusion.diagonal().double()
+    support = confusion.sum(dim=1)
+    predicted = confusion.sum(dim=0)
+    columns = {
+        "precision": hits / predicted.clamp(min=1),
+        "recall": hits / support.clamp(min=1),
+        "f1": 2 * hits / (support + predicted).clamp(min=1),
+        "support": support,
+    }
+    return [
+        {"class_key": key, **{name: column[row].item() for name, column in columns.items()}}
+        for row, key in enumerate(class_keys)
+    ]
+
+
+def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> float:
+    """Return the mean gap between confidence and accuracy, over bins of equal width weighted by their size.
+
+    Args:
+        probabilities: (N, K) float, rows sum to 1.
+        labels: (N,) int64.
+        bins: Number of bins; a bin holds confidences in (i / bins, (i + 1) / bins].
+    """
+    confidence, predicted = probabilities.max(dim=1)
+    correct = (predicted == labels).to(confidence.dtype)
+    bin_of = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
+    gaps = torch.zeros(bins, dtype=confidence.dtype).index_add_(0, bin_of, correct - confidence)
+    return gaps.abs().sum().item() / len(labels)

@@ -1,0 +1,154 @@
+"""The compact CIFAR network: a whitening layer, three blocks of two convolutions, a linear head.
+
+Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, sections 3.1 (network),
+3.2 (whitening first layer) and 3.3 (Dirac initialisation). Written anew from the paper's description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.engine.constants import ARCHITECTURES, IMAGE_CHANNELS
+from training.engine.exceptions import ConfigError
+
+BLOCK_CHANNELS: Final = (64, 256, 256)
+"""Output channels of the three blocks at width 1 (Jordan 2024, airbench94)."""
+
+WHITENING_KERNEL: Final = 2
+WHITENING_EPSILON: Final = 5e-4
+"""Added to the patch covariance's eigenvalues (Jordan 2024)."""
+
+BATCH_NORM_MOMENTUM: Final = 0.4
+"""Share of the newest batch in the running statistics; short trainings need fast ones (Jordan 2024)."""
+
+BATCH_NORM_EPSILON: Final = 1e-12
+
+
+class ScaledNorm(nn.BatchNorm2d):
+    """Batch normalisation whose scale stays 1: only its bias learns."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=BATCH_NORM_EPSILON, momentum=BATCH_NORM_MOMENTUM)
+        self.weight.requires_grad = False
+
+
+class ConvBlock(nn.Module):
+    """Convolution, 2×2 max-pool, convolution; each convolution is normalised and followed by GELU."""
+
+    def __init__(self, channels_in: int, channels_out: int) -> None:
+        super().__init__()
+        self.conv1 = _dirac_conv(channels_in, channels_out)
+        self.norm1 = ScaledNorm(channels_out)
+        self.conv2 = _dirac_conv(channels_out, channels_out)
+        self.norm2 = ScaledNorm(channels_out)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map (N, C_in, H, W) to (N, C_out, H // 2, W // 2)."""
+        features = functional.max_pool2d(self.conv1(features), 2)
+        features = functional.gelu(self.norm1(features))
+        return functional.gelu(self.norm2(self.conv2(features)))
+
+
+class WhitenedCnn(nn.Module):
+    """The network; it takes images in [0, 1] and normalises them itself.
+
+    Args:
+        class_count: Number of classes K.
+        mean: Mean of each colour over the training images, in [0, 1].
+        std: Standard deviation of each colour.
+        width_multiplier: Multiplies `BLOCK_CHANNELS`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, *, class_count: int, mean: Sequence[float], std: Sequence[float], width_multiplier: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        patch_size = IMAGE_CHANNELS * WHITENING_KERNEL**2
+        self.whitening = nn.Conv2d(IMAGE_CHANNELS, 2 * patch_size, WHITENING_KERNEL)
+        self.whitening.weight.requires_grad = False
+        channels = [2 * patch_size, *(max(8, round(width_multiplier * width)) for width in BLOCK_CHANNELS)]
+        self.blocks = nn.Sequential(*(ConvBlock(*pair) for pair in pairwise(channels)))
+        self.head = nn.Linear(channels[-1], class_count, bias=False)
+        with torch.no_grad():
+            self.head.weight.div_(self.head.weight.std())
+
+    @property
+    def whitening_bias(self) -> nn.Parameter:
+        """The only part of the first layer that learns, (24,)."""
+        return cast("nn.Parameter", self.whitening.bias)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Classify images.
+
+        Args:
+            images: (N, 3, H, W) float in [0, 1], H and W at least 16.
+
+        Returns:
+            (N, K) logits.
+        """
+        return self.classify(self.extract_features(images))
+
+    def extract_features(self, images: Tensor) -> Tensor:
+        """Map images (N, 3, H, W) in [0, 1] to the last feature map, (N, C, H // 8 - 1, W // 8 - 1) at 32 px."""
+        features = self.whitening((images - self.mean) / self.std)  # (N, 24, H - 1, W - 1)
+        return cast("Tensor", self.blocks(functional.gelu(features)))
+
+    def classify(self, feature_map: Tensor) -> Tensor:
+        """Map a feature map (N, C, h, w) to logits (N, K): global max, linear head, scale 1 / C."""
+        features = feature_map.amax(dim=(2, 3))  # (N, C)
+        return cast("Tensor", self.head(features)) / features.shape[1]
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor) -> None:
+        """Set the first layer's filters to the whitening transform of the images' patches, and its negation.
+
+        Args:
+            images: (N, 3, H, W) float in [0, 1].
+        """
+        normalised = (images - self.mean) / self.std
+        kernel = WHITENING_KERNEL
+        patches = functional.unfold(normalised, kernel).transpose(1, 2).flatten(0, 1).double()  # (N * L, 12)
+        covariance = patches.T @ patches / len(patches)
+        eigenvalues, eigenvectors = torch.linalg.eigh(covariance)
+        scaled = eigenvectors.T / torch.sqrt(eigenvalues + WHITENING_EPSILON).unsqueeze(1)  # (12, 12)
+        filters = scaled.view(-1, IMAGE_CHANNELS, kernel, kernel)
+        self.whitening.weight.copy_(torch.cat([filters, -filters]))
+
+
+def build_network(
+    name: str, *, class_count: int, mean: Sequence[float], std: Sequence[float], width_multiplier: float
+) -> WhitenedCnn:
+    """Build an architecture by name; its layers are drawn from torch's global generator.
+
+    Raises:
+        ConfigError: The name is unknown.
+    """
+    if name not in ARCHITECTURES:
+        message = f"architecture is {name!r}; allowed is one of {', '.join(ARCHITECTURES)}."
+        raise ConfigError(message, field="architecture", value=name)
+    return WhitenedCnn(class_count=class_count, mean=mean, std=std, width_multiplier=width_multiplier)
+
+
+def count_parameters(network: nn.Module) -> tuple[int, int]:
+    """Return the number of all parameters and of those that learn."""
+    parameters = list(network.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+
+
+def _dirac_conv(channels_in: int, channels_out: int) -> nn.Conv2d:
+    """Build a 3×3 convolution whose first filters pass their input channel through unchanged."""
+    conv = nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1, bias=False)
+    with torch.no_grad():
+        nn.init.dirac_(conv.weight[:channels_in])
+    return conv

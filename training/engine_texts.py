@@ -1,0 +1,139 @@
+"""The engine's words in the reader's language.
+
+The engine knows no Django and writes English; its fields, recipes and progress are nevertheless shown on pages. The
+markers below are there for makemessages alone; a text that is missing here is shown in English.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop, ngettext
+
+from training.engine.config import FieldSpec
+
+MARKED: Final = frozenset(
+    {
+        # Labels, helps and units of the fields.
+        gettext_noop("Architecture"),
+        gettext_noop("Network that is trained."),
+        gettext_noop("Width"),
+        gettext_noop("Multiplies the channels of every block; cost grows with its square."),
+        gettext_noop("×"),
+        gettext_noop("Epochs"),
+        gettext_noop("Passes over the training images."),
+        gettext_noop("epochs"),
+        gettext_noop("Batch size"),
+        gettext_noop("Images in one optimizer step."),
+        gettext_noop("images"),
+        gettext_noop("Learning rate"),
+        gettext_noop(
+            "Peak step of the convolution filters (Muon): the length of one update relative to the filter itself."
+        ),
+        gettext_noop("Learning rate of biases"),
+        gettext_noop("Peak rate of the normalisation biases, for the loss summed over a batch (SGD)."),
+        gettext_noop("Learning rate of the head"),
+        gettext_noop("Peak rate of the last layer, for the loss summed over a batch (SGD)."),
+        gettext_noop("Momentum"),
+        gettext_noop("Nesterov momentum of SGD."),
+        gettext_noop("Muon momentum"),
+        gettext_noop("Nesterov momentum of Muon."),
+        gettext_noop("Weight decay"),
+        gettext_noop("Shrinkage of biases and head that each image of a batch adds."),
+        gettext_noop("per image"),
+        gettext_noop("Label smoothing"),
+        gettext_noop("Share of the target spread over all classes."),
+        gettext_noop("Whitening bias epochs"),
+        gettext_noop("Epochs during which the first layer's bias learns."),
+        gettext_noop("Crop padding"),
+        gettext_noop("Largest random shift of a training image, at full size."),
+        gettext_noop("px"),
+        gettext_noop("Cutout"),
+        gettext_noop("Side of a square that is painted over in each training image, at full size; 0 for none."),
+        gettext_noop("Flip"),
+        gettext_noop("Mirror training images every other epoch."),
+        gettext_noop("First image size"),
+        gettext_noop("Side of training images in the first epoch; it grows to full size."),
+        gettext_noop("Full size from"),
+        gettext_noop("Fraction of the epochs after which images have full size."),
+        gettext_noop("Validation share"),
+        gettext_noop("Share of the training split, equal per class, that only measures."),
+        gettext_noop("Precision"),
+        gettext_noop("Arithmetic of convolutions; auto takes bfloat16 where it is faster."),
+        gettext_noop("Seed"),
+        gettext_noop("Start of every random draw."),
+        # What an engine is at.
+        gettext_noop("calibrating"),
+        gettext_noop("evaluating on the test split"),
+        gettext_noop("exporting"),
+        gettext_noop("sealing the package"),
+        gettext_noop("Writing the dataset"),
+        gettext_noop("Downloading CIFAR-10"),
+        # Recipes.
+        gettext_noop("Fast"),
+        gettext_noop("A compact network of two million parameters that learns CIFAR-10 in minutes on a CPU."),
+    }
+)
+"""Every engine text that a page shows; a test compares it with the engine's fields and recipes."""
+
+
+_EPOCH = re.compile(r"Epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
+_FILES_READ = re.compile(r"(?P<count>[0-9,]+) files read")
+_IMAGES_DRAWN = re.compile(r"(?P<count>[0-9,]+) images drawn")
+
+
+def translate(text: str) -> str:
+    """Return an engine text in the active language."""
+    return _(text) if text else ""
+
+
+def allowed_values(spec: FieldSpec) -> str:
+    """Say in the active language what a field accepts, as `training.engine.config.describe_allowed` does in English."""
+    if spec.type == "bool":
+        return _("true or false")
+    if spec.choices:
+        return _("one of %(choices)s") % {"choices": ", ".join(spec.choices)}
+    bounds = {"minimum": _bound(spec.minimum), "maximum": _bound(spec.maximum)}
+    if spec.type == "str":
+        return _("text of %(minimum)s to %(maximum)s characters") % bounds
+    if spec.type == "int":
+        return _("a whole number from %(minimum)s to %(maximum)s") % bounds
+    return _("a number from %(minimum)s to %(maximum)s") % bounds
+
+
+def translate_progress(message: str) -> str:
+    """Return what an engine is at in the active language, as the start of a sentence."""
+    if match := _EPOCH.fullmatch(message):
+        text = _("Epoch %(epoch)s of %(epochs)s") % match.groupdict()
+    elif match := _FILES_READ.fullmatch(message):
+        count = int(match["count"].replace(",", ""))
+        text = ngettext("%(count)s file read", "%(count)s files read", count) % {"count": _grouped(count)}
+    elif match := _IMAGES_DRAWN.fullmatch(message):
+        count = int(match["count"].replace(",", ""))
+        text = ngettext("%(count)s image drawn", "%(count)s images drawn", count) % {"count": _grouped(count)}
+    else:
+        text = translate(message)
+    return text[:1].upper() + text[1:]
+
+
+def _grouped(count: int) -> str:
+    return number_format(count, force_grouping=True)
+
+
+def show_value(value: object) -> str:
+    """Write a setting's value as it is shown and typed."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return plain_number(value) if isinstance(value, int | float) else str(value)
+
+
+def plain_number(value: float) -> str:
+    """Write a number as a person types it: no exponent, no superfluous zeros."""
+    return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+
+
+def _bound(value: float | None) -> str:
+    return _("any") if value is None else plain_number(value)

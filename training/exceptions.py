@@ -1,0 +1,19 @@
+"""Errors that services raise; each message is one sentence that a person can act on."""
+
+from __future__ import annotations
+
+
+class ServiceError(Exception):
+    """A request that cannot be carried out. `str(error)` is the sentence to show."""
+
+
+class NameTakenError(ServiceError):
+    """A dataset of that name exists already."""
+
+
+class ClassesDifferError(ServiceError):
+    """The version's classes are not the champion's, and nobody confirmed that this is wanted."""
+
+
+class FenceLostError(Exception):
+    """The job was taken from this worker (lease expired, or another claim): it must stop and write nothing more."""

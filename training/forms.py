@@ -1,0 +1,207 @@
+"""What people fill in: a new training run, a dataset import."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+from django import forms
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.template.defaultfilters import filesizeformat
+from django.utils.formats import sanitize_separators
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from training.choices import ImportSource
+from training.engine.config import FIELDS, FieldSpec, TrainConfig, Value, check_value
+from training.engine.exceptions import ConfigError
+from training.engine.recipes import RECIPES, Recipe
+from training.engine_texts import allowed_values, show_value, translate
+from training.models import Dataset, DatasetImport
+from training.models.dataset import validate_name
+
+MAIN_SETTINGS: Final = ("epochs", "batch_size", "learning_rate", "seed")
+MORE_SETTINGS: Final = tuple(name for name in FIELDS if name not in {"dataset", "recipe", *MAIN_SETTINGS})
+_LONGEST_SHOWN = 40
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
+
+
+class SettingField(forms.CharField):
+    """One `TrainConfig` field, typed as text; empty leaves it to the recipe. The engine decides what is allowed."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.spec = name, FIELDS[name]
+        self.default_text = ""
+        label, help_text = gettext_lazy(self.spec.label), gettext_lazy(self.spec.help)
+        super().__init__(required=False, label=label, help_text=help_text, widget=_widget(self.spec))
+
+    @property
+    def unit(self) -> str:
+        """Unit of the value, empty when it has none or the label says it."""
+        return "" if self.spec.unit == self.spec.label.lower() else translate(self.spec.unit)
+
+    @property
+    def allowed(self) -> str:
+        """What may be typed; empty where the choices show it."""
+        return "" if self.spec.choices or self.spec.type == "bool" else allowed_values(self.spec)
+
+    def show_default(self, recipe: Recipe) -> None:
+        """Show what the recipe takes when the field is left empty."""
+        value = recipe.defaults[self.name]
+        self.default_text = text = show_value(value)
+        if isinstance(self.widget, forms.Select):
+            empty = _("recipe’s choice (%(value)s)") % {"value": text}
+            self.widget.choices = [("", empty), *list(self.widget.choices)[1:]]
+        else:
+            self.widget.attrs["placeholder"] = text
+
+    def clean(self, value: object) -> Value | None:
+        """Return the value in the field's own type, None when it was left empty.
+
+        Raises:
+            ValidationError: one sentence with the field, the value and what is allowed.
+        """
+        text = cast("str", super().clean(value))
+        if not text:
+            return None
+        try:
+            return check_value(self.name, _parse(self.spec, text))
+        except ConfigError as error:
+            shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
+            sentence = _("%(label)s is “%(value)s”; allowed is %(allowed)s.") % {
+                "label": translate(self.spec.label),
+                "value": shown,
+                "allowed": allowed_values(self.spec),
+            }
+            raise forms.ValidationError(sentence, code="refused") from error
+
+
+class RunForm(forms.Form):
+    """Dataset, recipe, and the settings that shall differ from the recipe's."""
+
+    dataset = forms.ModelChoiceField(
+        queryset=Dataset.objects.defer("manifest"), label=gettext_lazy("Dataset"), empty_label=None
+    )
+    recipe = forms.ChoiceField(label=gettext_lazy("Recipe"))
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's own signature
+        super().__init__(*args, **kwargs)
+        choices = [(recipe.name, translate(recipe.title)) for recipe in RECIPES.values()]
+        self.fields["recipe"] = forms.ChoiceField(label=_("Recipe"), choices=choices)
+        for name in (*MAIN_SETTINGS, *MORE_SETTINGS):
+            field = SettingField(name)
+            field.show_default(self.chosen_recipe)
+            self.fields[name] = field
+
+    @property
+    def chosen_recipe(self) -> Recipe:
+        """The recipe picked so far, the first one before any pick."""
+        return RECIPES.get(str(self["recipe"].value()), next(iter(RECIPES.values())))
+
+    @property
+    def main_settings(self) -> list[forms.BoundField]:
+        """The settings that most people change."""
+        return [self[name] for name in MAIN_SETTINGS]
+
+    @property
+    def more_settings(self) -> list[forms.BoundField]:
+        """All other settings."""
+        return [self[name] for name in MORE_SETTINGS]
+
+    @property
+    def more_is_open(self) -> bool:
+        """Whether one of the other settings was filled in or refused, and must be seen."""
+        return any(field.errors or field.value() for field in self.more_settings)
+
+    def overrides(self) -> dict[str, Value]:
+        """Return the settings that were filled in."""
+        chosen = {name: self.cleaned_data.get(name) for name in (*MAIN_SETTINGS, *MORE_SETTINGS)}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+    def clean(self) -> dict[str, Any]:
+        """Let the engine look at the settings together."""
+        cleaned = super().clean() or self.cleaned_data
+        if not self.errors:
+            try:
+                TrainConfig.from_recipe(cleaned["recipe"], dataset=cleaned["dataset"].name, **self.overrides())
+            except ConfigError as error:
+                self.refuse(error)
+        return cleaned
+
+    def refuse(self, error: ConfigError) -> None:
+        """Attach the engine's sentence to the field it names."""
+        self.add_error(error.field if error.field in self.fields else None, str(error))
+
+
+class ImportForm(forms.ModelForm[DatasetImport]):
+    """Where a dataset comes from and what it shall be called."""
+
+    upload = forms.FileField(
+        label=gettext_lazy("Archive"),
+        required=False,
+        widget=forms.ClearableFileInput(attrs={"accept": ".zip,.tar,.gz,.tgz,.xz,.txz"}),
+    )
+
+    class Meta:
+        model = DatasetImport
+        fields = ["source", "name", "skip_unreadable", "notes"]
+        labels = {
+            "name": gettext_lazy("Name"),
+            "skip_unreadable": gettext_lazy("Leave out images that cannot be read, and list them"),
+            "notes": gettext_lazy("Notes"),
+        }
+        widgets = {
+            "source": forms.RadioSelect,
+            "notes": forms.TextInput,
+            "name": forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false", "autocapitalize": "none"}),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's own signature
+        super().__init__(*args, **kwargs)
+        source = cast("forms.ChoiceField", self.fields["source"])
+        source.choices = ImportSource.choices
+        self.fields["name"].help_text = str(validate_name.message)
+
+    def clean(self) -> dict[str, Any]:
+        """An archive must be there, and be small enough."""
+        cleaned = super().clean() or self.cleaned_data
+        upload: UploadedFile[bytes] | None = cleaned.get("upload")
+        if cleaned.get("source") != ImportSource.ARCHIVE:
+            cleaned["upload"] = None
+        elif upload is None and "upload" not in self.errors:
+            self.add_error("upload", _("Choose the archive to import."))
+        elif upload is not None and (upload.size or 0) > settings.ARCHIVE_MAX_BYTES:
+            sentence = _("%(name)s has %(size)s; an archive may have %(limit)s at most.") % {
+                "name": upload.name,
+                "size": filesizeformat(upload.size or 0),
+                "limit": filesizeformat(settings.ARCHIVE_MAX_BYTES),
+            }
+            self.add_error("upload", sentence)
+        return cleaned
+
+
+def _widget(spec: FieldSpec) -> forms.Widget:
+    """Return the input that suits a setting; the first choice of a list leaves it to the recipe."""
+    if spec.type == "bool":
+        return forms.Select(choices=[("", ""), ("true", gettext_lazy("yes")), ("false", gettext_lazy("no"))])
+    if spec.choices:
+        return forms.Select(choices=[("", ""), *((choice, choice) for choice in spec.choices)])
+    # type="number" would let some browsers send nothing for a text that is no number: the default, silently.
+    mode = {"int": "numeric", "float": "decimal"}.get(spec.type, "text")
+    return forms.TextInput(attrs={"inputmode": mode, "autocomplete": "off", "spellcheck": "false"})
+
+
+def _parse(spec: FieldSpec, text: str) -> object:
+    """Turn what was typed into the setting's type where that is possible; the engine refuses the rest."""
+    if spec.type == "bool":
+        return {"true": True, "false": False}.get(text, text)
+    if spec.type == "str":
+        return text
+    number = str(sanitize_separators(text))  # a French reader types 0,12
+    if spec.type == "int":
+        return int(number) if _WHOLE_NUMBER.fullmatch(number) else text
+    try:
+        return float(number)
+    except ValueError:
+        return text

@@ -1,0 +1,120 @@
+"""A dataset import around its engine: source, private working folder, final folder and row."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from django.db import Error, IntegrityError, transaction
+
+from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, Reason
+from training.doorbell import EXECUTE_IMPORT
+from training.engine.constants import MANIFEST_NAME
+from training.engine.events import FinishedEvent
+from training.engine.package import sync
+from training.models import Dataset, DatasetImport
+from training.processes import engine_command
+from training.recording import JobRecorder, Listener
+from training.storage import DATASETS, IMPORTS, artifacts
+from training.work import UnusableResultError, Work, remove_other_fences
+
+logger = logging.getLogger(__name__)
+
+
+class ImportWork(Work):
+    """The work of one claimed import, in `imports/<id>/<fence>/` under the artifacts root.
+
+    The engine writes there and nowhere else, so that removing the folder removes all that a failed import left.
+
+    Args:
+        job: The claimed import.
+        listener: Told about every event of the engine.
+    """
+
+    task = EXECUTE_IMPORT
+
+    def __init__(self, job: DatasetImport, *, listener: Listener) -> None:
+        self._job = job
+        self._folder = artifacts(IMPORTS, job.pk, job.fence)
+        self._location = f"{DATASETS}/{job.pk}-{job.fence}"
+        self.recorder = JobRecorder(job, listener=listener)
+
+    def prepare(self) -> list[str]:
+        """Make the working folder, without what an earlier claim left."""
+        remove_other_fences(self._folder.parent, oldest_kept=self._job.fence)
+        for abandoned in artifacts(DATASETS).glob(f"{self._job.pk}-*"):
+            _remove_unless_known(f"{DATASETS}/{abandoned.name}")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        shared = [f"--name={self._job.name}", f"--output={self._output}"]
+        match self._job.source:
+            case ImportSource.DEMO:
+                return engine_command("demo", *shared)
+            case ImportSource.CIFAR10:
+                return engine_command("cifar10", *shared, f"--download-root={self._folder / 'download'}")
+            case _:
+                options = ["--skip-unreadable"] if self._job.skip_unreadable else []
+                source = artifacts(self._job.source_path)  # an upload lies under the root, other paths are absolute
+                return engine_command("import", *shared, f"--source={source}", f"--notes={self._job.notes}", *options)
+
+    def keep(self, finished: FinishedEvent, *, log_tail: str) -> Callable[[], None]:
+        """Rename the dataset to its final folder; the write adds its row and ends the import."""
+        manifest = json.loads((self._output / MANIFEST_NAME).read_text())
+        if manifest["sha256"] != finished.get("dataset", {}).get("sha256"):
+            raise UnusableResultError("The dataset was altered after it was written.", reason=Reason.BAD_DATASET)
+        final = artifacts(self._location)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        self._output.rename(final)
+        sync(final.parent)
+
+        def write() -> None:
+            try:
+                with transaction.atomic():
+                    self._job.record(log_tail=log_tail)  # takes the row before the dataset's
+                    self._job.succeed(dataset=self._create_dataset(manifest))
+            except IntegrityError as error:
+                detail = f"A dataset named {self._job.name} exists already."
+                raise UnusableResultError(detail, reason=Reason.BAD_CONFIG) from error
+
+        return write
+
+    def clean_up(self, status: JobStatus | None) -> None:
+        """Remove the working folder, and what came of it unless it became a dataset."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        _remove_unless_known(self._location)
+        if status in TERMINAL_STATUSES:
+            remove_traces(self._job)
+
+    @property
+    def _output(self) -> Path:
+        return self._folder / "dataset"
+
+    def _create_dataset(self, manifest: dict[str, Any]) -> Dataset:
+        return Dataset.objects.create(
+            name=self._job.name,
+            sha256=manifest["sha256"],
+            location=self._location,
+            manifest=manifest,
+            synthetic=manifest["synthetic"],
+            train_count=manifest["splits"]["train"]["count"],
+            test_count=manifest["splits"]["test"]["count"],
+        )
+
+
+def remove_traces(job: DatasetImport) -> None:
+    """Remove the working folder and the upload of an import that has ended. Safe to repeat."""
+    shutil.rmtree(artifacts(IMPORTS, job.pk), ignore_errors=True)
+    if job.owns_source and job.source_path:
+        artifacts(job.source_path).unlink(missing_ok=True)
+        DatasetImport.objects.filter(pk=job.pk).update(source_path="")
+
+
+def _remove_unless_known(location: str) -> None:
+    """Remove a dataset's folder that no row names; when the database cannot say, it stays."""
+    with contextlib.suppress(Error):
+        if artifacts(location).exists() and not Dataset.objects.filter(location=location).exists():
+            shutil.rmtree(artifacts(location), ignore_errors=True)

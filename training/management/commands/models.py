@@ -1,0 +1,51 @@
+"""`manage.py models`: the model versions, newest first."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from training.models import ModelVersion
+
+
+class Command(BaseCommand):
+    """Lists the model versions."""
+
+    help = "List the model versions, newest first."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--json", action="store_true", help="print a JSON list")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
+        """List them."""
+        versions = [describe_version(version) for version in ModelVersion.objects.all()]
+        if options["json"]:
+            self.stdout.write(json.dumps(versions))
+            return
+        if not versions:
+            self.stdout.write("No model version yet.")
+        for version in versions:
+            self.stdout.write(
+                f"{version['version']:>6}  {version['state']:<9}  {version['test_accuracy']:7.2%}  "
+                f"{version['recipe']} on {version['dataset']}  {version['created_at'][:16]}  "
+                f"{version['package_sha256'][:12]}"
+            )
+
+
+def describe_version(version: ModelVersion) -> dict[str, Any]:
+    """Return what a program wants to know about a version."""
+    return {
+        "version": str(version),
+        "id": version.pk,
+        "state": version.state,
+        "test_accuracy": version.test_accuracy,
+        "class_keys": version.class_keys,
+        "recipe": version.manifest["recipe"],
+        "dataset": version.manifest["dataset"]["name"],
+        "run": version.run_id,
+        "package_sha256": version.package_sha256,
+        "created_at": version.created_at.isoformat(),
+    }

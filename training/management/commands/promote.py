@@ -1,0 +1,54 @@
+"""`manage.py promote VERSION`: choose the model that answers."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from training.exceptions import ClassesDifferError, ServiceError
+from training.models import ModelVersion
+from training.services import promote_version
+
+
+class Command(BaseCommand):
+    """Promotes a version, as the page does."""
+
+    help = "Make a model version the champion: the next picture is answered by it."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("version", help="number (7 or v7), or the first characters of the package's hash")
+        parser.add_argument("--accept-class-change", action="store_true", help="although it knows other classes")
+
+    def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
+        """Promote the version."""
+        version = find_version(options["version"])
+        try:
+            promotion = promote_version(version=version, by=None, accept_class_change=options["accept_class_change"])
+        except ClassesDifferError as error:
+            message = f"{error} Add --accept-class-change if that is wanted."
+            raise CommandError(message) from error
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
+        before = f" instead of {promotion.previous}" if promotion.previous else ""
+        self.stdout.write(f"{version} answers now{before}: {version.test_accuracy:.2%} on its test split.")
+
+
+def find_version(text: str) -> ModelVersion:
+    """Return the version that `text` names.
+
+    Raises:
+        CommandError: none, or more than one.
+    """
+    number = re.fullmatch(r"v?([0-9]{1,9})", text)
+    by_number = ModelVersion.objects.filter(pk=int(number[1])).first() if number else None
+    if by_number is not None:
+        return by_number
+    found = list(ModelVersion.objects.filter(package_sha256__startswith=text.lower())[:2]) if len(text) >= 6 else []
+    if len(found) != 1:
+        message = f"{text} names no model version" if not found else f"{text} names more than one model version"
+        message += "; `manage.py models` lists them."
+        raise CommandError(message)
+    return found[0]

@@ -1,0 +1,127 @@
+"""Watching a job from the command line: a line that moves on a terminal, plain lines in a pipe."""
+
+from __future__ import annotations
+
+import time
+from typing import Final, TextIO
+
+from django.core.management.base import CommandError, OutputWrapper
+
+from training.choices import JobStatus
+from training.engine.events import Event
+from training.models import DatasetImport, EpochMetric, TrainingRun
+from training.services import has_training_worker
+
+POLL_SECONDS: Final = 0.5
+INTERRUPTED: Final = 130  # what a shell reports after Ctrl-C
+_BAR_WIDTH: Final = 30
+_NO_WORKER: Final = (
+    "No training worker is running, so this waits. Start one with `make up` or, in another terminal, with\n"
+    "    celery -A cifarsite worker -Q training --concurrency 1 -n training@%h\n"
+    "or stop here with Ctrl-C and use --here to do the work in this process."
+)
+
+
+class Display:
+    """Progress on a stream.
+
+    Args:
+        stream: Where to write; a bar is drawn when it is a terminal.
+        epochs: How many epochs there will be; 0 for work without any.
+    """
+
+    def __init__(self, stream: TextIO | OutputWrapper, *, epochs: int = 0) -> None:
+        self._stream = stream
+        self._epochs = epochs
+        self._is_terminal = stream.isatty()
+        self._has_bar = False
+        self._tenths = 0
+
+    def show_line(self, text: str) -> None:
+        """Write a line that stays."""
+        self._erase()
+        self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def show_epoch(self, *, epoch: int, loss: float | None, accuracy: float | None, seconds: float) -> None:
+        """Write what an epoch measured: training loss, validation accuracy or, without one, training accuracy."""
+        figures = [f"epoch {epoch}/{self._epochs}"]
+        if loss is not None:
+            figures.append(f"loss {loss:.4f}")
+        if accuracy is not None:
+            figures.append(f"accuracy {accuracy:.2%}")
+        self.show_line("  ".join([*figures, f"{seconds:.1f} s"]))
+
+    def show_progress(self, *, done: int, total: int, message: str) -> None:
+        """Move the bar, or in a pipe write a line every ten per cent; epochs have lines of their own there."""
+        percent = 100 * min(done, total) // total if total else 0
+        if not self._is_terminal:
+            if not self._epochs and percent // 10 > self._tenths:
+                self.show_line(f"{percent:3d} %  {message}")
+                self._tenths = percent // 10
+            return
+        filled = _BAR_WIDTH * percent // 100
+        self._erase()
+        self._stream.write(f"[{'#' * filled}{'.' * (_BAR_WIDTH - filled)}] {percent:3d} %  {message[:60]}")
+        self._stream.flush()
+        self._has_bar = True
+
+    def show_event(self, event: Event) -> None:
+        """Write what an engine's event tells."""
+        if event["event"] == "epoch_end":
+            accuracy = event["train_accuracy"] if event["validation_accuracy"] is None else event["validation_accuracy"]
+            self.show_epoch(epoch=event["epoch"], loss=event["train_loss"], accuracy=accuracy, seconds=event["seconds"])
+        elif event["event"] == "progress":
+            self.show_progress(done=event["done"], total=event["total"], message=event["message"])
+
+    def _erase(self) -> None:
+        if self._has_bar:
+            self._stream.write("\r\x1b[2K")
+            self._has_bar = False
+
+
+def follow(job: TrainingRun | DatasetImport, *, display: Display) -> None:
+    """Watch a job that a worker carries out, until it ends.
+
+    Raises:
+        SystemExit: Ctrl-C: the watching ends, the job does not.
+    """
+    seen = 0
+    if job.status == JobStatus.QUEUED and not has_training_worker():
+        display.show_line(_NO_WORKER)
+    try:
+        while True:
+            job.refresh_from_db()
+            if isinstance(job, TrainingRun):
+                seen = _show_new_epochs(job, display=display, seen=seen)
+            if job.is_terminal:
+                display.show_line(f"{job}: {job.get_status_display()}")
+                return
+            display.show_progress(
+                done=job.progress_done, total=job.progress_total, message=job.progress_message or job.status
+            )
+            time.sleep(POLL_SECONDS)
+    except KeyboardInterrupt:
+        display.show_line(f"{job} goes on without you; `manage.py runs` shows it.")
+        raise SystemExit(INTERRUPTED) from None
+
+
+def require_success(job: TrainingRun | DatasetImport) -> None:
+    """Turn a job that did not succeed into an exit code of 1 and its sentence.
+
+    Raises:
+        CommandError: it did not.
+    """
+    if job.status == JobStatus.QUEUED:
+        message = f"{job} was interrupted and waits for a worker to go on with it."
+        raise CommandError(message)
+    if job.status != JobStatus.SUCCEEDED:
+        raise CommandError(f"{job}: {job.get_status_display()}. {job.detail}".strip())
+
+
+def _show_new_epochs(run: TrainingRun, *, display: Display, seen: int) -> int:
+    for row in EpochMetric.objects.filter(run=run, epoch__gt=seen):
+        accuracy = row.train_accuracy if row.validation_accuracy is None else row.validation_accuracy
+        display.show_epoch(epoch=row.epoch, loss=row.train_loss, accuracy=accuracy, seconds=row.seconds)
+        seen = row.epoch
+    return seen

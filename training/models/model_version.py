@@ -1,0 +1,72 @@
+"""Model versions and the record of who made which one the champion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from training.choices import ModelState
+from training.models.run import TrainingRun
+from training.querysets import ModelVersionQuerySet
+
+
+class ModelVersion(models.Model):
+    """A verified model package that may answer pictures.
+
+    States: CANDIDATE → CHAMPION ⇄ ARCHIVED; a database constraint allows one champion.
+    """
+
+    package_sha256 = models.CharField(_("package hash"), max_length=64, unique=True)
+    location = models.CharField(_("folder"), max_length=255)
+    manifest = models.JSONField(_("manifest"))
+    state = models.CharField(_("state"), max_length=16, choices=ModelState.choices, default=ModelState.CANDIDATE)
+    run = models.OneToOneField(
+        TrainingRun, verbose_name=_("run"), on_delete=models.PROTECT, null=True, blank=True, related_name="version"
+    )
+    test_accuracy = models.FloatField(_("test accuracy"))
+    created_at = models.DateTimeField(_("created"), auto_now_add=True)
+
+    objects = ModelVersionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("model version")
+        verbose_name_plural = _("model versions")
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(fields=["state"], condition=Q(state=ModelState.CHAMPION), name="one_champion")
+        ]
+        permissions = [("promote_modelversion", _("Can choose the model that answers"))]
+
+    def __str__(self) -> str:
+        return f"v{self.pk}"
+
+    @property
+    def path(self) -> Path:
+        """Directory of the package, under the artifacts root."""
+        return Path(settings.ARTIFACTS_ROOT) / self.location
+
+    @property
+    def class_keys(self) -> list[str]:
+        """Names of the classes, in the order of the logits."""
+        return list(self.manifest["class_keys"])
+
+
+class Promotion(models.Model):
+    """One change of champion: who, when, from which version to which."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
+    previous = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
+    at = models.DateTimeField(_("at"), auto_now_add=True)
+
+    class Meta:
+        verbose_name = _("promotion")
+        verbose_name_plural = _("promotions")
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.previous or '—'} → {self.version}"

@@ -1,0 +1,56 @@
+"""Training runs and their learning curves."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from training.jobs import Job
+from training.models.dataset import Dataset
+
+
+class TrainingRun(Job):
+    """One training of one configuration on one dataset. See `Job` for its states."""
+
+    dataset = models.ForeignKey(Dataset, verbose_name=_("dataset"), on_delete=models.PROTECT, related_name="runs")
+    recipe = models.CharField(_("recipe"), max_length=63)
+    config = models.JSONField(_("configuration"))  # TrainConfig.to_dict() without the dataset's path
+    environment = models.JSONField(_("device and sizes"), default=dict, blank=True)  # the engine's `started` event
+    checkpoint = models.CharField(_("newest checkpoint"), max_length=255, blank=True, default="")
+    checkpoint_sha256 = models.CharField(_("its hash"), max_length=64, blank=True, default="")
+    checkpoint_step = models.PositiveIntegerField(_("its step"), default=0)
+    metrics = models.JSONField(_("test metrics"), default=dict, blank=True)
+    wall_seconds = models.FloatField(_("training seconds"), null=True, blank=True)
+    mlflow_run_id = models.CharField(_("MLflow run"), max_length=64, blank=True, default="")
+
+    class Meta:
+        verbose_name = _("training run")
+        verbose_name_plural = _("training runs")
+        ordering = ["-pk"]
+        permissions = [("manage_trainingrun", _("Can stop everybody's training runs"))]
+
+    def __str__(self) -> str:
+        return _("Run %(number)s") % {"number": self.pk}
+
+
+class EpochMetric(models.Model):
+    """What one epoch of a run measured. Accuracies are fractions in [0, 1]."""
+
+    run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="epochs")
+    epoch = models.PositiveIntegerField(_("epoch"))
+    step = models.PositiveIntegerField(_("step"))
+    train_loss = models.FloatField(_("training loss"))
+    train_accuracy = models.FloatField(_("training accuracy"))
+    validation_loss = models.FloatField(_("validation loss"), null=True, blank=True)
+    validation_accuracy = models.FloatField(_("validation accuracy"), null=True, blank=True)
+    learning_rate = models.FloatField(_("learning rate"))
+    seconds = models.FloatField(_("seconds"))
+
+    class Meta:
+        verbose_name = _("epoch")
+        verbose_name_plural = _("epochs")
+        ordering = ["run", "epoch"]
+        constraints = [models.UniqueConstraint(fields=["run", "epoch"], name="one_row_per_epoch")]
+
+    def __str__(self) -> str:
+        return f"{self.run} · {self.epoch}"

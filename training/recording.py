@@ -1,0 +1,165 @@
+"""Turning an engine's events into rows: gathered in memory as they come, written about once a second, behind the fence.
+
+Every write starts with the job's own row, which must still be ours: what a worker that lost its job tries to write
+is rolled back with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import transaction
+
+from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent
+from training.jobs import Job
+from training.models import EpochMetric, TrainingRun
+from training.tracking import Tracker
+
+Listener = Callable[[Event], None]
+_EPOCH_FIELDS = (
+    "step",
+    "train_loss",
+    "train_accuracy",
+    "validation_loss",
+    "validation_accuracy",
+    "learning_rate",
+    "seconds",
+)
+
+
+def ignore_event(_event: Event) -> None:
+    """Listen to nothing."""
+
+
+class JobRecorder:
+    """Stores how far a job is. Serves imports as it is, and runs with what `RunRecorder` adds.
+
+    Args:
+        job: The claimed job.
+        listener: Told about every event as well.
+    """
+
+    def __init__(self, job: Job, *, listener: Listener = ignore_event) -> None:
+        self._job = job
+        self._listener = listener
+        self._done, self._total, self._message = job.progress_done, job.progress_total, job.progress_message
+        self._fields: dict[str, object] = {}
+        self._is_dirty = False
+
+    def receive(self, event: Event) -> None:
+        """Take in one event, in memory."""
+        if event["event"] == "progress":
+            self._done, self._total, self._message = int(event["done"]), int(event["total"]), str(event["message"])
+        self._is_dirty = True
+        self._listener(event)
+
+    def flush(self) -> None:
+        """Write what came in since the last time, in one transaction.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+        """
+        if not self._is_dirty:
+            return
+        with transaction.atomic():
+            self._job.record_progress(done=self._done, total=self._total, message=self._message, **self._fields)
+            self._write_rows()
+        self._forget()
+
+    def _write_rows(self) -> None:
+        """Write what belongs in other tables."""
+
+    def _forget(self) -> None:
+        """Drop what is safely in the database."""
+        self._fields.clear()
+        self._is_dirty = False
+
+
+class RunRecorder(JobRecorder):
+    """Stores a run's environment, epochs and checkpoints, and mirrors them to MLflow.
+
+    Args:
+        run: The claimed run.
+        folder: Its working directory, relative to the artifacts root.
+        tracker: MLflow's mirror.
+        listener: Told about every event as well.
+    """
+
+    def __init__(self, run: TrainingRun, *, folder: str, tracker: Tracker, listener: Listener = ignore_event) -> None:
+        super().__init__(run, listener=listener)
+        self._run = run
+        self._folder = folder
+        self._tracker = tracker
+        self._epoch_count = int(run.config["epochs"])
+        self._farthest_step = run.checkpoint_step
+        self._epochs: list[EpochEndEvent] = []
+        self._resumed_from_step: int | None = None
+
+    def receive(self, event: Event) -> None:
+        """Take in one event, in memory."""
+        match event["event"]:
+            case "started":
+                self._start(event)
+            case "step":
+                self._done = int(event["step"])
+                self._message = f"Epoch {event['epoch']}/{self._epoch_count}"
+            case "epoch_end":
+                self._done = int(event["step"])
+                self._epochs.append(event)
+                self._tracker.log_epoch(event)
+            case "checkpoint":
+                self._keep_checkpoint(event)
+            case "progress":  # evaluation and export have units of their own; the bar counts steps
+                self._message = str(event["message"])
+            case _:
+                pass
+        self._is_dirty = True
+        self._listener(event)
+
+    def flush(self) -> None:
+        """Write what came in since the last time, in one transaction.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+        """
+        if self._tracker.run_id and self._tracker.run_id != self._run.mlflow_run_id:
+            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = self._tracker.run_id
+            self._is_dirty = True
+        super().flush()
+
+    def _start(self, event: StartedEvent) -> None:
+        self._fields["environment"] = {key: value for key, value in event.items() if key != "event"}
+        self._resumed_from_step = int(event["resumed_from_step"])
+        self._epochs.clear()
+        self._done, self._total, self._message = self._resumed_from_step, int(event["total_steps"]), ""
+        self._tracker.start()
+
+    def _keep_checkpoint(self, event: CheckpointEvent) -> None:
+        step = int(event["step"])
+        if step > self._farthest_step:
+            self._farthest_step = step
+            self._fields["attempts"] = 0  # progress: the next loss of a worker counts from one again
+        self._fields |= {
+            "checkpoint": f"{self._folder}/{event['path']}",
+            "checkpoint_sha256": event["sha256"],
+            "checkpoint_step": step,
+        }
+
+    def _write_rows(self) -> None:
+        if self._resumed_from_step is not None:
+            EpochMetric.objects.filter(run=self._run, step__gt=self._resumed_from_step).delete()
+        EpochMetric.objects.bulk_create(
+            [
+                EpochMetric(run=self._run, epoch=event["epoch"], **{name: event[name] for name in _EPOCH_FIELDS})  # type: ignore[literal-required]
+                for event in self._epochs
+                if event["train_loss"] is not None and event["train_accuracy"] is not None
+            ],
+            update_conflicts=True,
+            unique_fields=["run", "epoch"],
+            update_fields=_EPOCH_FIELDS,
+        )
+
+    def _forget(self) -> None:
+        super()._forget()
+        self._epochs.clear()
+        self._resumed_from_step = None

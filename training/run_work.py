@@ -1,0 +1,135 @@
+"""A training run around its engine: configuration file, checkpoint to resume from, package to register."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from django.conf import settings
+from django.db import transaction
+
+from training.choices import JobStatus, Reason
+from training.doorbell import EXECUTE_RUN
+from training.engine.events import FinishedEvent
+from training.engine.exceptions import PackageError
+from training.engine.package import hash_file
+from training.models import TrainingRun
+from training.processes import engine_command
+from training.recording import Listener, RunRecorder
+from training.registry import record_version, store_package
+from training.storage import RUNS, artifacts
+from training.tracking import TrackedEnd, Tracker
+from training.work import UnusableResultError, Work, remove_other_fences
+
+_TRACKED_ENDS: Final = {
+    JobStatus.SUCCEEDED: TrackedEnd.FINISHED,
+    JobStatus.FAILED: TrackedEnd.FAILED,
+    JobStatus.CANCELLED: TrackedEnd.KILLED,
+}
+_OPEN_CLOSE_SECONDS: Final = 3.0  # at a worker's shutdown nobody waits long for MLflow
+
+logger = logging.getLogger(__name__)
+
+
+class RunWork(Work):
+    """The work of one claimed run, in `runs/<id>/<fence>/` under the artifacts root.
+
+    Args:
+        run: The claimed run.
+        listener: Told about every event of the engine.
+    """
+
+    task = EXECUTE_RUN
+
+    def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
+        self._run = run
+        self._folder = artifacts(RUNS, run.pk, run.fence)
+        self._tracker = Tracker(
+            name=str(run),
+            parameters={**run.config, "dataset": run.dataset.name},
+            tags={"cifarsite.run": str(run.pk), "dataset_sha256": run.dataset.sha256},
+            run_id=run.mlflow_run_id,
+        )
+        folder = f"{RUNS}/{run.pk}/{run.fence}"
+        self.recorder = RunRecorder(run, folder=folder, tracker=self._tracker, listener=listener)
+
+    def prepare(self) -> list[str]:
+        """Write the engine's configuration; resume from the newest sound checkpoint of an earlier claim."""
+        run = self._run
+        self._folder.mkdir(parents=True, exist_ok=True)
+        config = self._folder / "config.json"
+        config.write_text(json.dumps({**run.config, "dataset": str(run.dataset.path)}, indent=1))
+        checkpoint = find_checkpoint(run)
+        remove_other_fences(self._folder.parent, oldest_kept=run.fence - 2)
+        arguments = ["--config", str(config), "--workdir", str(self._folder)]
+        if checkpoint is not None:
+            logger.info("%s resumes from %s", run, checkpoint.name)
+            arguments += ["--resume", str(checkpoint)]
+        if settings.TRAINING_THREADS:
+            arguments += ["--threads", str(settings.TRAINING_THREADS)]
+        return engine_command("fit", *arguments)
+
+    def keep(self, finished: FinishedEvent, *, log_tail: str) -> Callable[[], None]:
+        """Verify the package and copy it to where versions live; the write registers it and ends the run."""
+        if not finished.get("package"):
+            raise UnusableResultError("The engine made no model package.", reason=Reason.BAD_PACKAGE)
+        try:
+            package = store_package(self._folder / str(finished["package"]))
+        except PackageError as error:
+            logger.warning("%s: %s", self._run, error)
+            detail = "The model package is incomplete or was altered after it was written."
+            raise UnusableResultError(detail, reason=Reason.BAD_PACKAGE) from error
+        self._tracker.log_result(manifest=package.raw, wall_seconds=finished.get("wall_seconds"))
+
+        def write() -> None:
+            with transaction.atomic():
+                self._run.succeed(
+                    metrics=dict(package.metrics),
+                    wall_seconds=finished.get("wall_seconds"),
+                    log_tail=log_tail,
+                    checkpoint="",
+                    checkpoint_sha256="",
+                )
+                record_version(package, run=self._run)
+
+        return write
+
+    def clean_up(self, status: JobStatus | None) -> None:
+        """Close the mirror; the checkpoints of a run that succeeded have served."""
+        if status == JobStatus.SUCCEEDED:
+            shutil.rmtree(self._folder.parent, ignore_errors=True)
+        if status in _TRACKED_ENDS:
+            self._tracker.close(_TRACKED_ENDS[status])
+            if self._tracker.run_id:  # MLflow may have named the run after its last write
+                TrainingRun.objects.filter(pk=self._run.pk).update(mlflow_run_id=self._tracker.run_id)
+        else:
+            self._tracker.close(None, seconds=_OPEN_CLOSE_SECONDS)
+
+
+def find_checkpoint(run: TrainingRun) -> Path | None:
+    """Return the checkpoint to resume from: the recorded one, else the newest sound one; None to start afresh.
+
+    The recorded one is preferred to a newer one, whose epochs may have been lost with the worker that trained them.
+    """
+    on_disk = artifacts(RUNS, run.pk).glob("*/checkpoints/step-*")
+    candidates = sorted(on_disk, key=lambda path: path.name, reverse=True)
+    if run.checkpoint:
+        candidates.insert(0, artifacts(run.checkpoint))
+    for path in candidates:
+        if is_sound(path):
+            return path
+        logger.warning("%s: checkpoint %s is damaged or gone, the one before is tried", run, path.name)
+    return None
+
+
+def is_sound(checkpoint: Path) -> bool:
+    """Whether a checkpoint is complete: its state can be read and names the hash that its tensors have."""
+    try:
+        state = json.loads((checkpoint / "state.json").read_bytes())
+        return bool(state["tensors_sha256"] == hash_file(checkpoint / "tensors.safetensors"))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

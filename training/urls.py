@@ -1,0 +1,24 @@
+"""Addresses of the training, model and data pages."""
+
+from django.urls import path
+
+from training.views import datasets, imports, runs, versions
+
+urlpatterns = [
+    path("training/", runs.RunListView.as_view(), name="runs"),
+    path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
+    path("training/<int:pk>/", runs.RunView.as_view(), name="run"),
+    path("training/<int:pk>/live/", runs.RunLiveView.as_view(), name="run_live"),
+    path("training/<int:pk>/curve.json", runs.RunCurveView.as_view(), name="run_curve"),
+    path("training/<int:pk>/cancel/", runs.RunCancelView.as_view(), name="run_cancel"),
+    path("models/", versions.VersionListView.as_view(), name="versions"),
+    path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),
+    path("models/<int:pk>/promote/", versions.VersionPromoteView.as_view(), name="version_promote"),
+    path("data/", datasets.DatasetListView.as_view(), name="datasets"),
+    path("data/new/", imports.ImportCreateView.as_view(), name="import_new"),
+    path("data/imports/<int:pk>/", imports.ImportView.as_view(), name="import_detail"),
+    path("data/imports/<int:pk>/live/", imports.ImportLiveView.as_view(), name="import_live"),
+    path("data/imports/<int:pk>/cancel/", imports.ImportCancelView.as_view(), name="import_cancel"),
+    path("data/<int:pk>/", datasets.DatasetView.as_view(), name="dataset"),
+    path("data/<int:pk>/sample/<int:class_index>.png", datasets.DatasetSampleView.as_view(), name="dataset_sample"),
+]

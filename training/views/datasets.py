@@ -1,0 +1,89 @@
+"""Pages of datasets: what there is to train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import cache_control
+from django.views.generic import DetailView, ListView, View
+
+from training.class_names import display_name
+from training.models import Dataset
+from training.samples import SAMPLES_PER_CLASS, draw_class_strip
+from training.views.access import PageAccessMixin
+from training.views.progress import poll_seconds
+from training.views.queries import datasets_for_list, imports_to_watch, newest_runs_of
+
+_NEVER_CHANGES_SECONDS = 30 * 24 * 3600
+_SHOWN_SKIPPED = 100
+
+
+class DatasetListView(PageAccessMixin, ListView[Dataset]):
+    """All datasets, and the imports that are at work or went wrong."""
+
+    permission_required = "training.view_dataset"
+    template_name = "training/datasets.html"
+    context_object_name = "datasets"
+    paginate_by = 20
+
+    def get_queryset(self) -> QuerySet[Dataset]:
+        """Return the datasets with what the list shows of their manifests."""
+        return datasets_for_list()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the imports to watch, and how soon the page shall refresh itself."""
+        context = super().get_context_data(**kwargs)
+        imports = list(imports_to_watch())
+        context["imports"] = imports
+        context["poll"] = min((poll_seconds(job) for job in imports if not job.is_terminal), default=0) * 2
+        return context
+
+
+class DatasetView(PageAccessMixin, DetailView[Dataset]):
+    """One dataset: its classes, a look at its pictures, its manifest."""
+
+    permission_required = "training.view_dataset"
+    model = Dataset
+    template_name = "training/dataset.html"
+    context_object_name = "dataset"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the counts per class and the entries that were left out."""
+        manifest = self.object.manifest
+        train, test = manifest["splits"]["train"]["per_class"], manifest["splits"]["test"]["per_class"]
+        skipped = manifest.get("skipped", [])
+        return super().get_context_data(
+            manifest=manifest,
+            classes=[
+                {"index": index, "name": display_name(key), "train": train[key], "test": test[key]}
+                for index, key in enumerate(self.object.class_keys)
+            ],
+            largest_class=max([*train.values(), *test.values()], default=1),
+            samples_per_class=SAMPLES_PER_CLASS,
+            skipped=skipped[:_SHOWN_SKIPPED],
+            skipped_count=len(skipped),
+            newest_runs=newest_runs_of(self.object),
+            **kwargs,
+        )
+
+
+@method_decorator(cache_control(private=True, max_age=_NEVER_CHANGES_SECONDS, immutable=True), name="dispatch")
+class DatasetSampleView(PageAccessMixin, View):
+    """A few pictures of one class, as one PNG. A dataset never changes, so a browser keeps it."""
+
+    permission_required = "training.view_dataset"
+
+    def get(self, request: HttpRequest, pk: int, class_index: int) -> HttpResponse:
+        """Return the strip of pictures."""
+        dataset = get_object_or_404(Dataset, pk=pk)
+        if class_index >= len(dataset.class_keys):
+            raise Http404
+        try:
+            strip = draw_class_strip(dataset, class_index)
+        except (OSError, ValueError) as error:
+            raise Http404 from error
+        return HttpResponse(strip, content_type="image/png")

@@ -1,0 +1,86 @@
+"""What the lists show, in a fixed number of queries and without the large JSON columns."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db.models import Case, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
+from django.utils import timezone
+
+from training.choices import JobStatus, ModelState
+from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, Promotion, TrainingRun
+
+_RUN_LIST_FIELDS = (
+    "status",
+    "reason",
+    "recipe",
+    "requested_at",
+    "started_at",
+    "finished_at",
+    "cancel_requested",
+    "progress_done",
+    "progress_total",
+    "progress_message",
+    "owner__username",
+    "dataset__name",
+    "dataset__synthetic",
+    "version__test_accuracy",
+    "version__state",
+    "version__run",
+)
+
+
+def runs_for_list() -> QuerySet[TrainingRun]:
+    """Return the newest runs first, each with its newest `validation_accuracy`."""
+    newest = EpochMetric.objects.filter(run=OuterRef("pk")).order_by("-epoch").values("validation_accuracy")[:1]
+    runs: QuerySet[TrainingRun] = TrainingRun.objects.annotate(validation_accuracy=Subquery(newest))
+    return runs.select_related("owner", "dataset", "version").only(*_RUN_LIST_FIELDS)
+
+
+def runs_for_page() -> QuerySet[TrainingRun]:
+    """Return runs with all that one run's page shows."""
+    runs: QuerySet[TrainingRun] = TrainingRun.objects.select_related("owner", "dataset", "version")
+    return runs.defer("dataset__manifest", "version__manifest")
+
+
+def newest_runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:
+    """Return the last runs on a dataset, with their versions."""
+    runs: QuerySet[TrainingRun] = dataset.runs.select_related("version")
+    return runs.defer("version__manifest", "config", "metrics", "log_tail")[:5]
+
+
+def versions_for_list() -> QuerySet[ModelVersion]:
+    """Return the champion first, then the newest, each with `trained_on`, `synthetic` and `recipe` of its manifest."""
+    champion_first = Case(When(state=ModelState.CHAMPION, then=Value(0)), default=Value(1))
+    return (
+        ModelVersion.objects.defer("manifest")
+        .annotate(
+            trained_on=F("manifest__dataset__name"),
+            synthetic=F("manifest__dataset__synthetic"),
+            recipe=F("manifest__recipe"),
+        )
+        .order_by(champion_first, "-pk")
+    )
+
+
+def versions_with_history() -> QuerySet[ModelVersion]:
+    """Return versions with their run and the record of their promotions."""
+    return ModelVersion.objects.select_related("run").prefetch_related(
+        Prefetch("promotions", Promotion.objects.select_related("by", "previous"))
+    )
+
+
+def datasets_for_list() -> QuerySet[Dataset]:
+    """Return the datasets by name, each with `source` and `keys` of its manifest."""
+    return Dataset.objects.defer("manifest").annotate(
+        source=F("manifest__source"), keys=F("manifest__class_keys"), bytes_hash=F("manifest__sha256")
+    )
+
+
+def imports_to_watch() -> QuerySet[DatasetImport]:
+    """Return the imports that made no dataset (yet): those at work and the last day's that ended badly."""
+    recent = Q(requested_at__gte=timezone.now() - timedelta(days=1))
+    imports: QuerySet[DatasetImport] = DatasetImport.objects.filter(
+        recent | Q(status__in=[JobStatus.QUEUED, JobStatus.RUNNING])
+    )
+    return imports.exclude(status=JobStatus.SUCCEEDED).defer("log_tail")[:5]

@@ -1,0 +1,224 @@
+"""Pages of training runs: the list, the form, and the page on which a run is watched."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.generic import DetailView, FormView, ListView, View
+
+from training.choices import JobStatus
+from training.engine.config import FIELDS
+from training.engine.exceptions import ConfigError
+from training.engine.recipes import RECIPES
+from training.engine_texts import show_value, translate, translate_progress
+from training.exceptions import ServiceError
+from training.forms import RunForm
+from training.models import Dataset, TrainingRun
+from training.services import cancel_run, may_cancel, request_run
+from training.storage import mlflow_address
+from training.views.access import PageAccessMixin
+from training.views.progress import elapsed_seconds, is_waiting_in_vain, poll_seconds, seconds_left, state_key
+from training.views.queries import runs_for_list, runs_for_page
+from training.views.reports import build_report
+
+_CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "learning_rate", "seconds")
+
+
+class RunListView(PageAccessMixin, ListView[TrainingRun]):
+    """All runs, the newest first; `?status=` keeps one state."""
+
+    permission_required = "training.view_trainingrun"
+    template_name = "training/runs.html"
+    context_object_name = "runs"
+    paginate_by = 20
+
+    def get_queryset(self) -> QuerySet[TrainingRun]:
+        """Return the runs of the chosen state, of every state without a choice."""
+        status = self.request.GET.get("status", "")
+        runs = runs_for_list()
+        return runs.filter(status=status) if status in JobStatus.values else runs
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the states to choose from, and how soon the page shall refresh itself."""
+        context = super().get_context_data(**kwargs)
+        status = self.request.GET.get("status", "")
+        context["status"] = status if status in JobStatus.values else ""
+        context["statuses"] = JobStatus.choices
+        context["poll"] = min((poll_seconds(run) for run in context["runs"] if not run.is_terminal), default=0) * 2
+        return context
+
+
+class RunCreateView(PageAccessMixin, FormView[RunForm]):
+    """The form of a new run; the address's parameters fill it in, so that a run can be repeated with a link."""
+
+    permission_required = "training.add_trainingrun"
+    template_name = "training/run_new.html"
+    form_class = RunForm
+
+    def get_initial(self) -> dict[str, Any]:
+        """Take the initial values from the address."""
+        return self.request.GET.dict()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the chosen recipe, and whether there is anything to train on."""
+        context = super().get_context_data(**kwargs)
+        recipe = context["form"].chosen_recipe
+        context["recipe"] = recipe
+        context["recipe_summary"] = translate(recipe.summary)
+        context["has_data"] = Dataset.objects.exists()
+        return context
+
+    def form_valid(self, form: RunForm) -> HttpResponse:
+        """Ask for the run; what the service refuses is shown at the field it names."""
+        chosen = form.cleaned_data
+        try:
+            run = request_run(
+                owner=self.viewer, dataset=chosen["dataset"], recipe=chosen["recipe"], overrides=form.overrides()
+            )
+        except ConfigError as error:
+            form.refuse(error)
+        except ServiceError as error:
+            form.add_error(None, str(error))
+        else:
+            return redirect("run", pk=run.pk)
+        return self.form_invalid(form)
+
+
+class _RunPage(PageAccessMixin, DetailView[TrainingRun]):
+    """What the page and its live part share."""
+
+    permission_required = "training.view_trainingrun"
+    context_object_name = "run"
+
+    def get_queryset(self) -> QuerySet[TrainingRun]:
+        """Return runs with all that is shown of them."""
+        return runs_for_page()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add everything that changes while the run is at work."""
+        run = self.object
+        epochs = list(run.epochs.all())
+        last_epoch = epochs[-1] if epochs else None
+        return super().get_context_data(
+            epochs=epochs,
+            last_epoch=last_epoch,
+            poll=poll_seconds(run),
+            state_key=state_key(run),
+            progress_text=translate_progress(run.progress_message),
+            elapsed=elapsed_seconds(run),
+            left=seconds_left(run, last_epoch=last_epoch),
+            runs_before=_runs_before(run),
+            no_worker=is_waiting_in_vain(run),
+            report=build_report(run.metrics) if run.is_terminal else None,
+            may_cancel=not run.is_terminal and not run.cancel_requested and may_cancel(run, self.viewer),
+            mlflow_url=_mlflow_url(run),
+            **kwargs,
+        )
+
+
+class RunView(_RunPage):
+    """One run: state, curves, log, settings, and in the end its result."""
+
+    template_name = "training/run.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the settings, and the address that repeats them."""
+        context = super().get_context_data(**kwargs)
+        run, table = self.object, _settings_table(self.object)
+        changed = {row["name"]: row["typed"] for row in table if row["is_changed"]}
+        context["settings_table"] = table
+        context["repeat_query"] = urlencode({"dataset": run.dataset_id, "recipe": run.recipe, **changed})
+        return context
+
+
+@method_decorator(never_cache, name="dispatch")
+class RunLiveView(_RunPage):
+    """The part of a run's page that is fetched again and again; it stops asking once the run has ended.
+
+    The page says what it shows already (`?state=…&epochs=…`); what lies outside the panel is sent only when it differs.
+    """
+
+    template_name = "training/_run_live.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add which parts outside the panel have to change."""
+        context = super().get_context_data(**kwargs)
+        context["is_update"] = True
+        context["state_changed"] = self.request.GET.get("state") != context["state_key"]
+        context["epochs_changed"] = self.request.GET.get("epochs") != str(len(context["epochs"]))
+        return context
+
+
+@method_decorator(never_cache, name="dispatch")
+class RunCurveView(PageAccessMixin, View):
+    """The curves of a run as columns of numbers."""
+
+    permission_required = "training.view_trainingrun"
+
+    def get(self, request: HttpRequest, pk: int) -> JsonResponse:
+        """Return one list per measure, all as long as the list of epochs."""
+        run = get_object_or_404(TrainingRun.objects.only("config", "status"), pk=pk)
+        rows = list(run.epochs.values_list("epoch", *_CURVES))
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _name in ("epoch", *_CURVES)]
+        curves = dict(zip(("epoch", *_CURVES), columns, strict=True))
+        return JsonResponse({"status": run.status, "total_epochs": run.config.get("epochs"), **curves})
+
+
+class RunCancelView(PageAccessMixin, View):
+    """Ask for a run's end."""
+
+    permission_required = "training.view_trainingrun"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Cancel the run and show it again."""
+        run = get_object_or_404(TrainingRun, pk=pk)
+        try:
+            cancel_run(run=run, by=self.viewer)
+        except ServiceError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, _("Run %(number)s is being cancelled.") % {"number": pk})
+        return redirect("run", pk=pk)
+
+
+def _runs_before(run: TrainingRun) -> int:
+    """Return how many runs are at work or wait longer than this queued one."""
+    if run.status != JobStatus.QUEUED:
+        return 0
+    active = TrainingRun.objects.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING])
+    return active.filter(pk__lt=run.pk).count()
+
+
+def _mlflow_url(run: TrainingRun) -> str:
+    """Return where a person sees the run in MLflow, empty when there is no such place."""
+    address = mlflow_address() if run.mlflow_run_id else ""
+    return f"{address}/#/runs/{run.mlflow_run_id}" if address else ""
+
+
+def _settings_table(run: TrainingRun) -> list[dict[str, Any]]:
+    """Arrange the run's configuration, with the recipe's own values beside those that were changed."""
+    recipe = RECIPES.get(run.recipe)
+    table = []
+    for name, spec in FIELDS.items():
+        if name not in run.config or name in {"dataset", "recipe"}:
+            continue
+        value = run.config[name]
+        default = recipe.defaults.get(name) if recipe else None
+        row = {"name": name, "label": translate(spec.label), "unit": translate(spec.unit), "typed": _as_typed(value)}
+        changed = recipe is not None and value != default
+        table.append({**row, "value": show_value(value), "default": show_value(default), "is_changed": changed})
+    return table
+
+
+def _as_typed(value: object) -> str:
+    """Return a setting as the form's input takes it."""
+    return str(value).lower() if isinstance(value, bool) else show_value(value)

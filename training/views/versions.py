@@ -1,0 +1,99 @@
+"""Pages of model versions: the list, where one comes from, and the choice of the champion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import redirect
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.views.generic import DetailView, ListView
+
+from training.choices import ModelState
+from training.exceptions import ClassesDifferError, ServiceError
+from training.models import ModelVersion
+from training.services import promote_version
+from training.views.access import PageAccessMixin
+from training.views.queries import versions_for_list, versions_with_history
+from training.views.reports import build_report
+
+
+class VersionListView(PageAccessMixin, ListView[ModelVersion]):
+    """All versions, the champion first."""
+
+    permission_required = "training.view_modelversion"
+    template_name = "training/versions.html"
+    context_object_name = "versions"
+    paginate_by = 20
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        """Return the versions with what the list shows of their manifests."""
+        return versions_for_list()
+
+
+class VersionView(PageAccessMixin, DetailView[ModelVersion]):
+    """Where a version comes from, what it measured, and who promoted it."""
+
+    permission_required = "training.view_modelversion"
+    template_name = "training/version.html"
+    context_object_name = "version"
+
+    def get_queryset(self) -> QuerySet[ModelVersion]:
+        """Return versions with their history."""
+        return versions_with_history()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the test report and the moment the package was sealed."""
+        manifest = self.object.manifest
+        return super().get_context_data(
+            manifest=manifest,
+            report=build_report(manifest["metrics"]),
+            sealed_at=parse_datetime(manifest.get("created_at", "")),
+            **kwargs,
+        )
+
+
+class VersionPromoteView(PageAccessMixin, DetailView[ModelVersion]):
+    """Compare a version with the champion, then make it the champion.
+
+    A version with other classes needs a second consent: the box that this page then shows.
+    """
+
+    permission_required = "training.promote_modelversion"
+    template_name = "training/version_promote.html"
+    context_object_name = "version"
+    queryset = ModelVersion.objects.all()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the champion, and whether the classes are the same."""
+        champion = ModelVersion.objects.champion()
+        return super().get_context_data(
+            champion=champion,
+            is_champion=self.object.state == ModelState.CHAMPION,
+            classes_differ=champion is not None and champion.class_keys != self.object.class_keys,
+            accuracy_change=champion and self.object.test_accuracy - champion.test_accuracy,
+            **kwargs,
+        )
+
+    def post(self, request: HttpRequest, *args: object, **kwargs: object) -> HttpResponseBase:
+        """Promote, or show the page again with the reason why not."""
+        self.object = self.get_object()
+        accepted = request.POST.get("accept_class_change") == "on"
+        try:
+            promotion = promote_version(version=self.object, by=self.viewer, accept_class_change=accepted)
+        except ClassesDifferError:
+            return self._refuse(_("Tick the box to confirm that the answers will have other classes."))
+        except ServiceError as error:
+            return self._refuse(str(error))
+        if promotion.previous is None:
+            messages.success(request, _("%(version)s now answers.") % {"version": self.object})
+        else:
+            replaced = {"version": self.object, "previous": promotion.previous}
+            messages.success(request, _("%(version)s now answers in place of %(previous)s.") % replaced)
+        return redirect("version", pk=self.object.pk)
+
+    def _refuse(self, sentence: str) -> HttpResponseBase:
+        return self.render_to_response(self.get_context_data(refusal=sentence), status=409)
