@@ -16,7 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from pytest_django import DjangoDbBlocker, Settings
+from pytest_django import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CONFIG = {"epochs": 1, "batch_size": 50, "width_multiplier": 0.0625, "validation_fraction": 0.1}
@@ -24,18 +24,6 @@ TINY_CONFIG = {"epochs": 1, "batch_size": 50, "width_multiplier": 0.0625, "valid
 
 _WORKER_START_SECONDS = 60.0
 _UNREACHABLE = "http://127.0.0.1:9"  # the discard port: refused at once
-
-
-@pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
-    """Drop the token table that knox's migrations make although our own model replaces it.
-
-    Django does not know it any more, so that on Postgres it could not empty the users, whom the table refers to.
-    """
-    from django.db import connection
-
-    with django_db_blocker.unblock(), connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS knox_authtoken")
 
 
 @dataclass(frozen=True)

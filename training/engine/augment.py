@@ -1,4 +1,4 @@
-"""Augmentation of whole batches by index arithmetic: shifts, alternating flips, cutout, resizing.
+"""Augmentation of whole batches by index arithmetic: crops, alternating flips, cutout.
 
 Source: Jordan 2024, arXiv 2404.00498, section 3.6 (alternating flip).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from training.engine.seed import make_generator
 
@@ -32,37 +31,46 @@ def draw_first_flips(count: int, *, seed: int) -> Tensor:
     return torch.rand(count, generator=make_generator(seed=seed, purpose="flip")) < 0.5
 
 
-def draw_shifts(count: int, *, padding: int, seed: int, epoch: int, step: int) -> Tensor:
-    """Draw vertical and horizontal shifts of a batch, as (count, 2) int64 in [-padding, padding]."""
-    generator = make_generator(seed=seed, purpose="crop", epoch=epoch, step=step)
-    return torch.randint(-padding, padding + 1, (count, 2), generator=generator)
+def draw_corners(
+    count: int, *, side: int, image_size: int, purpose: str, seed: int, epoch: int, step: int, margin: int = 0
+) -> Tensor:
+    """Draw where squares lie in images, every place alike.
+
+    Args:
+        count: Number of squares N.
+        side: Side of the squares, in pixels.
+        image_size: Side of the images, in pixels.
+        purpose: What the squares are for; each purpose has draws of its own.
+        seed: The run's seed.
+        epoch: Epoch, counted from 0.
+        step: Global step, counted from 0.
+        margin: Pixels by which a square may reach beyond any border.
+
+    Returns:
+        (N, 2) int64, row and column of each square's top left pixel, in [-margin, image_size - side + margin].
+    """
+    generator = make_generator(seed=seed, purpose=purpose, epoch=epoch, step=step)
+    return torch.randint(-margin, image_size - side + margin + 1, (count, 2), generator=generator)
 
 
-def shift_and_flip(images: Tensor, *, shifts: Tensor, flips: Tensor) -> Tensor:
-    """Shift each image, filling borders by reflection, and mirror some left to right.
+def crop_and_flip(images: Tensor, *, corners: Tensor, side: int, flips: Tensor) -> Tensor:
+    """Cut a square out of each image, continued beyond its borders by reflection, and mirror some left to right.
 
     Args:
         images: (N, H, W, 3) uint8.
-        shifts: (N, 2) int64, rows and columns by which the window moves down and right, smaller than H and W.
-        flips: (N,) bool, the images to mirror after the shift.
+        corners: (N, 2) int64, row and column of each square's top left pixel; less than H and W beyond a border.
+        side: Side of the squares, in pixels.
+        flips: (N,) bool, the squares to mirror.
 
     Returns:
-        (N, H, W, 3) uint8, new memory.
+        (N, side, side, 3) uint8, new memory.
     """
     count, height, width, _ = images.shape
-    device = images.device
-    rows = _reflect(torch.arange(height, device=device) + shifts[:, :1], size=height)  # (N, H)
-    columns = torch.arange(width, device=device).expand(count, width)
-    columns = torch.where(flips.unsqueeze(1), width - 1 - columns, columns) + shifts[:, 1:]
-    columns = _reflect(columns, size=width)  # (N, W)
-    each = torch.arange(count, device=device).view(-1, 1, 1)
+    across = torch.arange(side, device=images.device)
+    rows = _reflect(corners[:, :1] + across, size=height)  # (N, side)
+    columns = _reflect(corners[:, 1:] + torch.where(flips.unsqueeze(1), side - 1 - across, across), size=width)
+    each = torch.arange(count, device=images.device).view(-1, 1, 1)
     return images[each, rows.unsqueeze(2), columns.unsqueeze(1)]
-
-
-def draw_corners(count: int, *, side: int, image_size: int, seed: int, epoch: int, step: int) -> Tensor:
-    """Draw the top left corners of squares that lie inside images, as (count, 2) int64."""
-    generator = make_generator(seed=seed, purpose="cutout", epoch=epoch, step=step)
-    return torch.randint(0, image_size - side + 1, (count, 2), generator=generator)
 
 
 def cut_out(images: Tensor, *, corners: Tensor, side: int, fill: Tensor) -> Tensor:
@@ -87,20 +95,9 @@ def cut_out(images: Tensor, *, corners: Tensor, side: int, fill: Tensor) -> Tens
     return torch.where((is_row.unsqueeze(2) & is_column.unsqueeze(1)).unsqueeze(3), fill, images)
 
 
-def to_float(images: Tensor, *, size: int) -> Tensor:
-    """Turn stored images into the network's input, smaller if asked for.
-
-    Args:
-        images: (N, H, W, 3) uint8.
-        size: Side of the result, in pixels; a smaller one is averaged down with antialiasing.
-
-    Returns:
-        (N, 3, size, size) float32 in [0, 1], channels last in memory.
-    """
-    result = images.permute(0, 3, 1, 2).float().div_(255)
-    if size != images.shape[1]:
-        result = functional.interpolate(result, size=(size, size), mode="bilinear", antialias=True)
-    return result
+def to_float(images: Tensor) -> Tensor:
+    """Turn stored images (N, H, W, 3) uint8 into the network's input (N, 3, H, W) float in [0, 1], channels last."""
+    return images.permute(0, 3, 1, 2).float().div_(255)
 
 
 def _reflect(positions: Tensor, *, size: int) -> Tensor:

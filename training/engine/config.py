@@ -74,19 +74,20 @@ FIELDS: Final[dict[str, FieldSpec]] = {
         "Whitening bias epochs", "Epochs during which the first layer's bias learns.", "int", "epochs", 0, 1000
     ),
     "crop_padding": FieldSpec(
-        "Crop padding", "Largest random shift of a training image, at full size.", "int", "px", 0, 8
+        "Crop padding", "How far a random crop may reach beyond the image, which is continued by reflection.", "int",
+        "px", 0, 8,
     ),
     "cutout": FieldSpec(
-        "Cutout", "Side of a square that is painted over in each training image, at full size; 0 for none.", "int",
+        "Cutout", "Side of a square that is painted over in each training image; 0 for none.", "int",
         "px", 0, 24,
     ),
     "flip": FieldSpec("Flip", "Mirror training images every other epoch.", "bool"),
-    "start_image_size": FieldSpec(
-        "First image size", "Side of training images in the first epoch; it grows to full size.", "int", "px",
+    "start_crop_size": FieldSpec(
+        "First crop size", "Side of the random crops in the first epoch; it grows to the whole image.", "int", "px",
         16, IMAGE_SIZE,
     ),
     "full_size_from": FieldSpec(
-        "Full size from", "Fraction of the epochs after which images have full size.", "float", minimum=0.0, maximum=1.0
+        "Full size from", "Fraction of the epochs after which crops have full size.", "float", minimum=0.0, maximum=1.0
     ),
     "validation_fraction": FieldSpec(
         "Validation share", "Share of the training split, equal per class, that only measures.", "float",
@@ -126,7 +127,7 @@ class TrainConfig:
     crop_padding: int
     cutout: int
     flip: bool
-    start_image_size: int
+    start_crop_size: int
     full_size_from: float
     validation_fraction: float
     precision: str

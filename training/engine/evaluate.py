@@ -6,7 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from training.engine.augment import to_float
-from training.engine.constants import IMAGE_SIZE
 from training.engine.data import Split
 from training.engine.device import Device
 
@@ -31,7 +30,7 @@ def predict_logits(network: nn.Module, split: Split, *, device: Device) -> Tenso
     results = []
     for images in torch.split(split.images, EVALUATION_BATCH_SIZE):
         with device.autocast():
-            logits: Tensor = network(to_float(images.to(device.torch_device), size=IMAGE_SIZE))
+            logits: Tensor = network(to_float(images.to(device.torch_device)))
         results.append(logits.float().cpu())
     network.train(was_training)
     return torch.cat(results)

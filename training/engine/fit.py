@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +20,10 @@ from torch.nn import functional
 
 from training.engine.augment import (
     alternate_flips,
+    crop_and_flip,
     cut_out,
     draw_corners,
     draw_first_flips,
-    draw_shifts,
-    shift_and_flip,
     to_float,
 )
 from training.engine.checkpoint import Checkpoint, save_checkpoint
@@ -35,7 +35,7 @@ from training.engine.events import emit
 from training.engine.exceptions import CheckpointError, DivergedError
 from training.engine.networks import WhitenedCnn, build_network, count_parameters
 from training.engine.optim import build_optimizers
-from training.engine.schedules import decay_linearly, image_size_at
+from training.engine.schedules import crop_size_at, decay_linearly
 from training.engine.seed import make_generator, seed_everything
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
@@ -191,7 +191,7 @@ class Trainer:
             len(self.train_split), generator=make_generator(seed=self.config.seed, purpose="patches")
         )
         sample = self.train_split.images[order[:WHITENING_IMAGES].to(self.device.torch_device)].cpu()
-        network.whiten(to_float(sample, size=sample.shape[1]))
+        network.whiten(to_float(sample))
         return network.to(self.device.torch_device).to(memory_format=torch.channels_last)
 
     def _train_epoch(self, epoch: int) -> None:
@@ -199,9 +199,7 @@ class Trainer:
         config, position = self.config, self.position
         self.network.train()
         self.network.whitening_bias.requires_grad = epoch < config.whitening_bias_epochs
-        size = image_size_at(
-            epoch, epochs=config.epochs, start=config.start_image_size, full_from=config.full_size_from
-        )
+        size = crop_size_at(epoch, epochs=config.epochs, start=config.start_crop_size, full_from=config.full_size_from)
         generator = make_generator(seed=config.seed, purpose="shuffle", epoch=epoch)
         order = torch.randperm(len(self.train_split), generator=generator).to(self.device.torch_device)
         flips = alternate_flips(self.first_flips, epoch=epoch)
@@ -224,13 +222,13 @@ class Trainer:
         Args:
             batch: (B,) int64, rows of the training split.
             flips: (B,) bool, the images to mirror.
-            size: Side to which images are scaled, in pixels.
+            size: Side of the crops, in pixels.
             epoch: Epoch, counted from 0.
         """
-        images = self._augment(self.train_split.images[batch], flips=flips, epoch=epoch)
+        images = self._augment(self.train_split.images[batch], flips=flips, size=size, epoch=epoch)
         labels = self.train_split.labels[batch]
         with self.device.autocast():
-            logits = self.network(to_float(images, size=size)).float()
+            logits = self.network(to_float(images)).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum")
         loss.backward()  # type: ignore[no-untyped-call]
         self._set_learning_rates()
@@ -240,16 +238,22 @@ class Trainer:
         hits = (logits.detach().argmax(dim=1) == labels).sum()
         self.sums += torch.stack([loss.detach().double(), hits.double()])
 
-    def _augment(self, images: Tensor, *, flips: Tensor, epoch: int) -> Tensor:
-        """Shift, mirror and cut out (B, 32, 32, 3) uint8 images with draws that belong to this step."""
-        config, device = self.config, images.device
-        draw = {"seed": config.seed, "epoch": epoch, "step": self.position.step}
-        shifts = draw_shifts(len(images), padding=config.crop_padding, **draw).to(device)
-        images = shift_and_flip(images, shifts=shifts, flips=flips)
-        if config.cutout == 0:
-            return images
-        corners = draw_corners(len(images), side=config.cutout, image_size=images.shape[1], **draw).to(device)
-        return cut_out(images, corners=corners, side=config.cutout, fill=self.mean_colour)
+    def _augment(self, images: Tensor, *, flips: Tensor, size: int, epoch: int) -> Tensor:
+        """Cut out, crop and mirror (B, H, W, 3) uint8 images with draws that belong to this step."""
+        config, image_size = self.config, images.shape[1]
+        draw = partial(
+            draw_corners,
+            len(images),
+            image_size=image_size,
+            seed=config.seed,
+            epoch=epoch,
+            step=self.position.step,
+        )
+        if config.cutout:
+            corners = draw(side=config.cutout, purpose="cutout").to(images.device)
+            images = cut_out(images, corners=corners, side=config.cutout, fill=self.mean_colour)
+        corners = draw(side=size, purpose="crop", margin=config.crop_padding).to(images.device)
+        return crop_and_flip(images, corners=corners, side=size, flips=flips)
 
     def _set_learning_rates(self) -> None:
         """Set every group's rate for the step about to be taken."""

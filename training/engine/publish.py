@@ -167,7 +167,7 @@ def _spread(split: Split, *, count: int) -> Split:
 @torch.no_grad()
 def _compare(path: Path, *, network: WhitenedCnn, dataset: Dataset) -> Parity:
     """Compare graph and network on up to 1,000 images spread over the test split."""
-    images = to_float(_spread(dataset.test, count=PARITY_IMAGE_COUNT).images, size=IMAGE_SIZE).contiguous()
+    images = to_float(_spread(dataset.test, count=PARITY_IMAGE_COUNT).images).contiguous()
     logits = torch.cat([network(batch) for batch in torch.split(images, PARITY_BATCH_SIZE)])
     return check_parity(path, images=images, logits=logits)
 

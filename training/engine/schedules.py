@@ -1,4 +1,4 @@
-"""Learning rates and image sizes as pure functions of the position in a run."""
+"""Learning rates and crop sizes as pure functions of the position in a run."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ def decay_linearly(step: int, *, steps: int) -> float:
     return max(0.0, 1.0 - step / steps) if steps > 0 else 0.0
 
 
-def image_size_at(epoch: int, *, epochs: int, start: int, full_from: float) -> int:
-    """Return the side of training images in one epoch: an even number that grows from `start` to full size.
+def crop_size_at(epoch: int, *, epochs: int, start: int, full_from: float) -> int:
+    """Return the side of training crops in one epoch: an even number that grows from `start` to the whole image.
 
-    Small images cost less (the square of the side) and teach the coarse things that come first.
-    Source: Howard et al. 2018 (fast.ai's DAWNBench entry); Tan & Le 2021, arXiv 2104.00298.
+    Small crops cost less (the square of the side), and hiding the borders keeps a network from overfitting; the last
+    epochs at full size fit it to what it will see. Source: Touvron et al. 2019, arXiv 1906.06423 (train small, end at
+    the test size); Tan & Le 2021, arXiv 2104.00298 (growing sizes).
 
     Args:
         epoch: Epoch, counted from 0.
         epochs: Epochs of the run.
         start: Side in the first epoch, in pixels.
-        full_from: Fraction of the epochs after which images have full size.
+        full_from: Fraction of the epochs after which crops have full size.
     """
     growing_epochs = full_from * epochs
     if epoch >= growing_epochs:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+from itertools import product
+
 import numpy as np
 import pytest
 import torch
 
 from training.engine.augment import (
     alternate_flips,
+    crop_and_flip,
     cut_out,
     draw_corners,
     draw_first_flips,
-    draw_shifts,
-    shift_and_flip,
     to_float,
 )
 
@@ -21,21 +23,24 @@ def random_images(count: int = 5) -> torch.Tensor:
     return torch.randint(0, 256, (count, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def test_no_shift_and_no_flip_change_nothing() -> None:
+def test_a_crop_of_the_whole_image_changes_nothing() -> None:
     images = random_images()
-    still = torch.zeros(5, 2, dtype=torch.int64)
-    assert torch.equal(shift_and_flip(images, shifts=still, flips=torch.zeros(5, dtype=torch.bool)), images)
+    corners = torch.zeros(5, 2, dtype=torch.int64)
+    flips = torch.zeros(5, dtype=torch.bool)
+    assert torch.equal(crop_and_flip(images, corners=corners, side=32, flips=flips), images)
 
 
 @pytest.mark.parametrize("flip", [False, True])
-def test_shift_equals_a_crop_of_the_reflect_padded_image(flip: bool) -> None:
-    images = random_images(81)
-    shifts = torch.cartesian_prod(torch.arange(-4, 5), torch.arange(-4, 5))
-    result = shift_and_flip(images, shifts=shifts, flips=torch.full((81,), flip))
-    for image, (down, right), moved in zip(images.numpy(), shifts.tolist(), result.numpy(), strict=True):
+@pytest.mark.parametrize("side", [32, 24])
+def test_a_crop_equals_one_of_the_reflect_padded_image(side: int, flip: bool) -> None:
+    places = torch.arange(-4, 32 - side + 5)
+    corners = torch.cartesian_prod(places, places)
+    images = random_images(len(corners))
+    result = crop_and_flip(images, corners=corners, side=side, flips=torch.full((len(corners),), flip))
+    for image, (row, column), cropped in zip(images.numpy(), corners.tolist(), result.numpy(), strict=True):
         padded = np.pad(image, ((4, 4), (4, 4), (0, 0)), mode="reflect")
-        crop = padded[4 + down : 36 + down, 4 + right : 36 + right]
-        assert np.array_equal(moved, crop[:, ::-1] if flip else crop)
+        expected = padded[4 + row : 4 + row + side, 4 + column : 4 + column + side]
+        assert np.array_equal(cropped, expected[:, ::-1] if flip else expected)
 
 
 def test_flips_alternate() -> None:
@@ -46,13 +51,6 @@ def test_flips_alternate() -> None:
     assert torch.equal(epochs[2], epochs[0])
     assert torch.equal(epochs[3], epochs[1])
     assert 400 < int(first.sum()) < 600
-
-
-def test_shifts_stay_within_the_padding_and_reach_it() -> None:
-    shifts = draw_shifts(1000, padding=2, seed=0, epoch=1, step=7)
-    assert sorted(set(shifts.flatten().tolist())) == [-2, -1, 0, 1, 2]
-    assert torch.equal(shifts, draw_shifts(1000, padding=2, seed=0, epoch=1, step=7))
-    assert not torch.equal(shifts, draw_shifts(1000, padding=2, seed=0, epoch=1, step=8))
 
 
 def test_cutout_paints_exactly_one_square() -> None:
@@ -66,19 +64,26 @@ def test_cutout_paints_exactly_one_square() -> None:
 
 
 def test_corners_keep_squares_inside_and_reach_every_place() -> None:
-    corners = draw_corners(5000, side=30, image_size=32, seed=0, epoch=0, step=0)
-    assert {tuple(corner) for corner in corners.tolist()} == {(row, column) for row in range(3) for column in range(3)}
+    corners = draw_corners(5000, side=30, image_size=32, purpose="cutout", seed=0, epoch=0, step=0)
+    assert {tuple(corner) for corner in corners.tolist()} == set(product(range(3), range(3)))
+
+
+def test_a_margin_lets_squares_reach_beyond_every_border() -> None:
+    corners = draw_corners(5000, side=31, image_size=32, margin=2, purpose="crop", seed=0, epoch=0, step=0)
+    assert {tuple(corner) for corner in corners.tolist()} == set(product(range(-2, 4), range(-2, 4)))
+
+
+def test_draws_belong_to_purpose_epoch_and_step() -> None:
+    draw = partial(draw_corners, 1000, side=24, image_size=32, seed=0)
+    corners = draw(purpose="crop", epoch=1, step=7)
+    assert torch.equal(corners, draw(purpose="crop", epoch=1, step=7))
+    for others in (("crop", 1, 8), ("crop", 2, 7), ("cutout", 1, 7)):
+        purpose, epoch, step = others
+        assert not torch.equal(corners, draw(purpose=purpose, epoch=epoch, step=step))
 
 
 def test_to_float_scales_to_one_and_moves_the_channels() -> None:
     images = random_images()
-    result = to_float(images, size=32)
+    result = to_float(images)
     assert (result.shape, result.dtype) == ((5, 3, 32, 32), torch.float32)
     assert torch.equal(result, images.permute(0, 3, 1, 2).float() / 255)
-
-
-def test_smaller_images_keep_a_flat_colour_and_the_mean() -> None:
-    flat = torch.full((1, 32, 32, 3), 51, dtype=torch.uint8)
-    assert torch.allclose(to_float(flat, size=20), torch.full((1, 3, 20, 20), 0.2))
-    images = random_images()
-    assert to_float(images, size=16).mean().item() == pytest.approx(to_float(images, size=32).mean().item(), abs=2e-3)

@@ -26,7 +26,7 @@ def test_logits_keep_the_order_over_batches(monkeypatch: pytest.MonkeyPatch) -> 
     images = torch.randint(0, 256, (7, 32, 32, 3), dtype=torch.uint8)
     network = Means().train()
     logits = predict_logits(network, Split(images=images, labels=torch.zeros(7)), device=choose_device("float32"))
-    assert torch.equal(logits, to_float(images, size=32).mean(dim=(2, 3)))
+    assert torch.equal(logits, to_float(images).mean(dim=(2, 3)))
     assert network.training
 
 

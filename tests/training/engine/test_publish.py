@@ -32,7 +32,7 @@ def publish(
     dataset: Dataset, workdir: Path, *, stages: list[tuple[int, str]] | None = None, **overrides: object
 ) -> PackageManifest:
     """Train for an epoch and publish."""
-    config = tiny_config(dataset.path, epochs=1, start_image_size=32, **overrides)
+    config = tiny_config(dataset.path, epochs=1, start_crop_size=32, **overrides)
     trainer = Trainer(config=config, dataset=dataset, device=choose_device("float32"), workdir=workdir)
     return publish_package(
         trainer.train(),

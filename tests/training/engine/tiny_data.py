@@ -62,7 +62,7 @@ def tiny_config(dataset: Path, **overrides: object) -> TrainConfig:
         "batch_size": 16,
         "width_multiplier": 0.0625,
         "validation_fraction": 0.1,
-        "start_image_size": 16,
+        "start_crop_size": 16,
         "whitening_bias_epochs": 1,
     }
     return TrainConfig.from_recipe("fast", dataset=str(dataset), **{**small, **overrides})

@@ -31,7 +31,7 @@ FAST: Final = Recipe(
         "crop_padding": 2,
         "cutout": 0,
         "flip": True,
-        "start_image_size": 20,
+        "start_crop_size": 24,
         "full_size_from": 0.75,
         "validation_fraction": 0.04,
         "precision": "auto",
