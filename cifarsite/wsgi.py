@@ -1,4 +1,4 @@
-"""WSGI entry point, served by granian."""
+"""WSGI entry point, served by granian. Each process that loads it loads the champion too."""
 
 import os
 
@@ -6,3 +6,7 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cifarsite.settings")
 application = get_wsgi_application()
+
+from classifier.inference import warm_up  # noqa: E402  # models can be imported only now
+
+warm_up()

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseFailure
+from django.db import connection
 from numpy.typing import NDArray
 
 from training.choices import ModelState
@@ -203,7 +204,7 @@ class ChampionSlot:
     def forget(self) -> None:
         """Drop everything known, as a new process starts."""
         self._current: Predictor | None = None
-        self._refusal = ModelNotReady(_NO_CHAMPION)
+        self._refusal = _NO_CHAMPION
         self._refused_sha256 = ""
         self._check_at = 0.0
         self._retry_at = 0.0
@@ -221,9 +222,11 @@ class ChampionSlot:
                 self._look()
             finally:
                 self._lock.release()
-        if self._current is None:
-            raise self._refusal
-        return self._current
+        current = self._current  # read once: another thread may be swapping it
+        if current is None:
+            # A new exception each time: one that is raised again keeps every traceback, and the uploads in its frames.
+            raise ModelNotReady(self._refusal)
+        return current
 
     def _look(self) -> None:
         """Compare what is loaded with the champion's row, and load what is missing. Called with the lock held."""
@@ -233,7 +236,7 @@ class ChampionSlot:
         row = champions.values_list("pk", "package_sha256").first()
         if row is None:
             self._current = None
-            self._refusal = ModelNotReady(_NO_CHAMPION)
+            self._refusal = _NO_CHAMPION
         else:
             self._follow(*row)
         self._check_at = monotonic() + CHECK_SECONDS
@@ -249,7 +252,7 @@ class ChampionSlot:
             self._current = load_predictor(version)
         except ModelNotReady as refusal:
             logger.error("%s", refusal)
-            self._refusal, self._refused_sha256 = refusal, sha256
+            self._refusal, self._refused_sha256 = str(refusal), sha256
             self._retry_at = monotonic() + RETRY_SECONDS
         else:
             self._refused_sha256 = ""
@@ -280,7 +283,7 @@ def warm_up() -> Thread:
 def _try_to_load() -> None:
     try:
         predictor()
-    except (ModelNotReady, DatabaseError):
+    except (ModelNotReady, DatabaseFailure):
         pass  # the first request will say so, to whom it concerns
     finally:
         connection.close()

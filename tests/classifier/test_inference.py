@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import runpy
 import subprocess
 import sys
 import threading
@@ -169,6 +170,17 @@ def test_the_same_package_under_another_row_answers_for_that_row(champion: Model
     assert predictor().classify(plain(0)).version_id == again.pk
 
 
+def test_each_refusal_is_an_exception_of_its_own() -> None:
+    slot = ChampionSlot()
+    refusals = []
+    for _ in range(3):
+        with pytest.raises(ModelNotReady, match=r"^No model version was promoted yet\.$") as caught:
+            slot.get()
+        refusals.append(caught)
+    assert len({id(refusal.value) for refusal in refusals}) == 3
+    assert len({len(refusal.traceback) for refusal in refusals}) == 1  # one raised again would drag its past along
+
+
 def test_a_damaged_champion_leaves_the_loaded_one_serving(artifacts: Path, clock: list[float]) -> None:
     first = register_version(state=ModelState.CHAMPION)
     assert predictor().version == first
@@ -267,6 +279,14 @@ def test_a_process_that_starts_loads_the_champion_beside(
     warm_up().join(60)
     with django_assert_num_queries(0):
         assert predictor().version == version
+
+
+def test_a_web_process_warms_up_as_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr("classifier.inference.warm_up", lambda: started.append("warm-up"))
+    module = runpy.run_module("cifarsite.wsgi")
+    assert callable(module["application"])
+    assert started == ["warm-up"]
 
 
 @pytest.mark.django_db(transaction=True)
