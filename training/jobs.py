@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, ClassVar, Self, cast
 
 from django.conf import settings
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Case, ExpressionWrapper, F, Q, Value, When
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Greatest, Now
@@ -36,6 +36,9 @@ class JobQuerySet(models.QuerySet["Any"]):
     def reap_expired(self) -> int:
         """Take back jobs whose worker let the lease expire. Safe to run twice at once.
 
+        No job fits two of the three updates, so that one whose lease expires, or that is cancelled, between them is
+        left to the next time.
+
         Returns:
             How many jobs were taken back: queued again, failed as `worker_lost` or cancelled as had been asked.
         """
@@ -44,14 +47,16 @@ class JobQuerySet(models.QuerySet["Any"]):
         cancelled = expired.filter(cancel_requested=True).update(
             status=JobStatus.CANCELLED, finished_at=Now(), lease_until=None
         )
-        failed = expired.filter(exhausted).update(
+        failed = expired.filter(exhausted, cancel_requested=False).update(
             status=JobStatus.FAILED,
             reason=Reason.WORKER_LOST,
             detail=f"The worker was lost {MAX_ATTEMPTS} times in a row without progress.",
             finished_at=Now(),
             lease_until=None,
         )
-        requeued = expired.update(status=JobStatus.QUEUED, lease_until=None, worker="")
+        requeued = expired.filter(~exhausted, cancel_requested=False).update(
+            status=JobStatus.QUEUED, lease_until=None, worker=""
+        )
         return cancelled + failed + requeued
 
 
@@ -115,29 +120,38 @@ class Job(models.Model):
     @classmethod
     def claim(cls, pk: int, *, worker: str) -> Self | None:
         """Take the queued job `pk` for `worker`, or return None when it is not to be had (gone, taken, ended)."""
-        taken = cls.objects.filter(pk=pk, status=JobStatus.QUEUED, cancel_requested=False).update(
-            status=JobStatus.RUNNING,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-            worker=worker,
-            lease_until=_database_now_plus(LEASE),
-            started_at=Case(When(started_at=None, then=Now()), default=F("started_at")),
-            progress_at=Now(),
-        )
-        return cast("Self", cls.objects.get(pk=pk)) if taken else None
+        with transaction.atomic():  # or a worker that pauses before it reads could read the fence of the next claim
+            taken = cls.objects.filter(pk=pk, status=JobStatus.QUEUED, cancel_requested=False).update(
+                status=JobStatus.RUNNING,
+                fence=F("fence") + 1,
+                attempts=F("attempts") + 1,
+                worker=worker,
+                lease_until=_database_now_plus(LEASE),
+                started_at=Case(When(started_at=None, then=Now()), default=F("started_at")),
+                progress_at=Now(),
+            )
+            return cast("Self", cls.objects.get(pk=pk)) if taken else None
 
     @classmethod
     def request_cancel(cls, pk: int) -> bool:
         """Ask for the end of job `pk`: at once when queued, within a heartbeat when running.
 
+        One update serves both, because a job may go from one state to the other between two.
+
         Returns:
             False when the job had ended already.
         """
-        if cls.objects.filter(pk=pk, status=JobStatus.QUEUED).update(
-            status=JobStatus.CANCELLED, cancel_requested=True, finished_at=Now()
-        ):
-            return True
-        return bool(cls.objects.filter(pk=pk, status=JobStatus.RUNNING).update(cancel_requested=True))
+        is_queued = Q(status=JobStatus.QUEUED)
+        asked = (
+            cls.objects.active()
+            .filter(pk=pk)
+            .update(
+                cancel_requested=True,
+                status=Case(When(is_queued, then=Value(JobStatus.CANCELLED)), default=F("status")),
+                finished_at=Case(When(is_queued, then=Now()), default=F("finished_at")),
+            )
+        )
+        return bool(asked)
 
     def renew_lease(self) -> None:
         """Prove that the worker lives.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from training.choices import ImportSource, JobStatus, Reason
@@ -36,6 +38,13 @@ def test_claim_takes_a_queued_job_once(job: DatasetImport) -> None:
     assert mine.lease_until is not None
     assert 40 < (mine.lease_until - timezone.now()).total_seconds() <= 46
     assert DatasetImport.claim(job.pk, worker="there") is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_claim_reads_its_fence_in_the_transaction_that_raised_it(job: DatasetImport) -> None:
+    with CaptureQueriesContext(connection) as captured:
+        claimed(job)
+    assert [query["sql"].split()[0] for query in captured] == ["BEGIN", "UPDATE", "SELECT", "COMMIT"]
 
 
 def test_claim_of_a_missing_job_is_none() -> None:
@@ -113,11 +122,22 @@ def test_cancel_of_a_queued_job_is_immediate(job: DatasetImport) -> None:
     assert DatasetImport.request_cancel(job.pk) is False
 
 
+def test_cancel_is_one_update_whatever_the_state(job: DatasetImport) -> None:
+    """Between two, a job could be given back and escape both."""
+    with CaptureQueriesContext(connection) as captured:
+        assert DatasetImport.request_cancel(job.pk) is True
+    assert [query["sql"].split()[0] for query in captured] == ["UPDATE"]
+    job.refresh_from_db()
+    assert (job.status, job.cancel_requested, job.finished_at is None) == (JobStatus.CANCELLED, True, False)
+
+
 def test_cancel_of_a_running_job_is_a_flag_its_worker_reads(job: DatasetImport) -> None:
     mine = claimed(job)
     assert mine.is_cancel_requested() is False
     assert DatasetImport.request_cancel(job.pk) is True
     assert mine.is_cancel_requested() is True
+    job.refresh_from_db()
+    assert (job.status, job.finished_at) == (JobStatus.RUNNING, None)
     mine.cancel()
     job.refresh_from_db()
     assert job.status == JobStatus.CANCELLED
