@@ -64,7 +64,8 @@ class RunWork(Work):
         config = self._folder / "config.json"
         config.write_text(json.dumps({**run.config, "dataset": str(run.dataset.path)}, indent=1))
         checkpoint = find_checkpoint(run)
-        remove_other_fences(self._folder.parent, oldest_kept=run.fence - 2)
+        needed = [run.fence - 2, *([] if checkpoint is None else [_fence_of(checkpoint)])]
+        remove_other_fences(self._folder.parent, oldest_kept=min(needed))
         arguments = ["--config", str(config), "--workdir", str(self._folder)]
         if checkpoint is not None:
             logger.info("%s resumes from %s", run, checkpoint.name)
@@ -124,6 +125,11 @@ def find_checkpoint(run: TrainingRun) -> Path | None:
             return path
         logger.warning("%s: checkpoint %s is damaged or gone, the one before is tried", run, path.name)
     return None
+
+
+def _fence_of(checkpoint: Path) -> int:
+    """Return the claim under which a checkpoint was written: `runs/<id>/<fence>/checkpoints/step-…`."""
+    return int(checkpoint.parents[1].name)
 
 
 def is_sound(checkpoint: Path) -> bool:

@@ -179,6 +179,37 @@ class TestRun:
         (older / "state.json").unlink()
         assert run_work.find_checkpoint(run) is None
 
+    def test_the_checkpoint_to_resume_from_outlives_claims_that_made_none(
+        self, run: TrainingRun, stub_engine: StubEngine, artifacts_root: Path
+    ) -> None:
+        stub_engine.behave("killed")
+        execute_run(run.pk, timings=QUICK)
+        stub_engine.behave("killed-early")
+        for _claim in range(2, MAX_ATTEMPTS + 1):
+            execute_run(run.pk, timings=QUICK)
+        run.refresh_from_db()
+        assert (run.status, run.fence) == (JobStatus.QUEUED, MAX_ATTEMPTS)
+        stub_engine.behave("ok")
+        starts: list[int] = []
+        execute_run(
+            run.pk,
+            timings=QUICK,
+            listener=lambda event: starts.append(event["resumed_from_step"]) if event["event"] == "started" else None,
+        )
+        run.refresh_from_db()
+        assert (run.status, starts) == (JobStatus.SUCCEEDED, [10])
+
+    def test_folders_of_claims_long_past_are_removed(
+        self, run: TrainingRun, artifacts_root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(run_work, "engine_command", lambda *_arguments: ["/nowhere/python"])
+        folder = artifacts_root / "runs" / str(run.pk)
+        for fence in range(1, 5):
+            (folder / str(fence)).mkdir(parents=True)
+        TrainingRun.objects.filter(pk=run.pk).update(fence=4)
+        execute_run(run.pk, timings=QUICK)
+        assert sorted(path.name for path in folder.iterdir()) == ["3", "4", "5"]
+
     def test_a_worker_that_shuts_down_gives_the_run_back(
         self, run: TrainingRun, stub_engine: StubEngine, rung: list[tuple[str, int]]
     ) -> None:
