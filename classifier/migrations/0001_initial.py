@@ -34,13 +34,13 @@ class Migration(migrations.Migration):
                 ('latency_ms', models.FloatField(verbose_name='milliseconds')),
                 ('label_key', models.CharField(blank=True, default='', max_length=63, verbose_name="the person's label")),
                 ('model_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='predictions', to='training.modelversion')),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='predictions', to=settings.AUTH_USER_MODEL)),
+                ('owner', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='predictions', to=settings.AUTH_USER_MODEL)),
             ],
             options={
                 'verbose_name': 'prediction',
                 'verbose_name_plural': 'predictions',
                 'ordering': ['-pk'],
-                'indexes': [models.Index(fields=['owner', '-id'], name='prediction_owner_newest')],
+                'indexes': [models.Index(fields=['owner', '-id'], name='prediction_owner_newest'), models.Index(fields=['owner', 'class_key', '-id'], name='prediction_owner_class')],
             },
         ),
     ]

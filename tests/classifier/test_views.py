@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from django.conf import LazySettings
+from django.conf import LazySettings, settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
@@ -307,6 +307,16 @@ def test_a_longer_history_costs_no_more_queries(page: Client, user: User, champi
     assert '"manifest"' not in listing[0]
 
 
+@pytest.mark.skipif(not settings.EMBEDDED, reason="Postgres reads so small a table whole, whatever its indexes")
+@pytest.mark.parametrize(
+    ("filters", "index"), [({}, "prediction_owner_newest"), ({"class_key": "cat"}, "prediction_owner_class")]
+)
+def test_a_page_of_the_history_is_read_off_an_index(user: User, filters: dict[str, str], index: str) -> None:
+    plan = Prediction.objects.owned_by(user).filter(**filters, pk__lt=1000).order_by("-pk").explain()
+    assert index in plan
+    assert "TEMP B-TREE" not in plan  # nothing is sorted
+
+
 # --- One prediction --------------------------------------------------------------------------------------------------
 def test_the_detail_page_shows_the_whole_answer(page: Client, user: User, champion: ModelVersion) -> None:
     made = make_prediction(user, champion, out_of_distribution=True)
@@ -393,6 +403,19 @@ def test_staff_see_counts_and_no_pictures(client: Client, champion: ModelVersion
     assert "thumbnail" not in response.content.decode()
     assert client.get(f"/admin/classifier/prediction/{made.pk}/change/").status_code == 404
     assert client.get(f"/history/{made.pk}/thumbnail.jpg").status_code == 404
+
+
+def test_deleting_an_account_does_not_tell_what_its_pictures_show(
+    client: Client, champion: ModelVersion, admin_user: User
+) -> None:
+    owner = make_user("blaise")
+    made = make_prediction(owner, champion, class_id=3, file_name="secret.png")
+    client.force_login(admin_user)
+    response = client.get(f"/admin/accounts/user/{owner.pk}/delete/")
+    text = text_of(response)
+    assert f"Prediction: #{made.pk}" in text
+    assert "cat" not in text.split()
+    assert "secret.png" not in text
 
 
 def test_counts_are_for_staff_with_the_permission(client: Client, champion: ModelVersion) -> None:
