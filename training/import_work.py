@@ -47,8 +47,7 @@ class ImportWork(Work):
     def prepare(self) -> list[str]:
         """Make the working folder, without what an earlier claim left."""
         remove_other_fences(self._folder.parent, oldest_kept=self._job.fence)
-        for abandoned in artifacts(DATASETS).glob(f"{self._job.pk}-*"):
-            _remove_unless_known(f"{DATASETS}/{abandoned.name}")
+        _remove_abandoned_datasets(self._job)
         self._folder.mkdir(parents=True, exist_ok=True)
         shared = [f"--name={self._job.name}", f"--output={self._output}"]
         match self._job.source:
@@ -106,11 +105,18 @@ class ImportWork(Work):
 
 
 def remove_traces(job: DatasetImport) -> None:
-    """Remove the working folder and the upload of an import that has ended. Safe to repeat."""
+    """Remove the working folder, the upload and any unfinished dataset of an import that has ended. Safe to repeat."""
     shutil.rmtree(artifacts(IMPORTS, job.pk), ignore_errors=True)
+    _remove_abandoned_datasets(job)
     if job.owns_source and job.source_path:
         artifacts(job.source_path).unlink(missing_ok=True)
         DatasetImport.objects.filter(pk=job.pk).update(source_path="")
+
+
+def _remove_abandoned_datasets(job: DatasetImport) -> None:
+    """Remove what claims renamed to its final place and then, losing their worker, never made known."""
+    for folder in artifacts(DATASETS).glob(f"{job.pk}-*"):
+        _remove_unless_known(f"{DATASETS}/{folder.name}")
 
 
 def _remove_unless_known(location: str) -> None:

@@ -13,7 +13,7 @@ from django.core.cache import cache
 from django.utils import timezone
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.factories import DatasetImportFactory, TrainingRunFactory
+from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory
 from training import sweeper
 from training.choices import ImportSource, JobStatus
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
@@ -113,6 +113,15 @@ def test_what_lost_imports_left_is_removed(artifacts_root: Path) -> None:
     assert not ended_upload.exists()
     assert live_folder.exists()
     assert live_upload.exists()
+
+
+def test_a_dataset_that_no_row_names_goes_with_its_ended_import(artifacts_root: Path) -> None:
+    ended = DatasetImportFactory.create(status=JobStatus.FAILED)
+    known = DatasetFactory.create(location=f"datasets/{ended.pk}-2")
+    for path in (f"imports/{ended.pk}/1", f"datasets/{ended.pk}-1", known.location, f"datasets/{ended.pk}0-1"):
+        (artifacts_root / path).mkdir(parents=True)
+    sweep()
+    assert sorted(path.name for path in (artifacts_root / "datasets").iterdir()) == [f"{ended.pk}-2", f"{ended.pk}0-1"]
 
 
 def test_an_upload_that_was_interrupted_is_removed_after_an_hour(artifacts_root: Path) -> None:
