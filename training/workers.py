@@ -7,11 +7,12 @@ import os
 import shutil
 import subprocess
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import signals
 from django.db import Error, connection
 from django.db.models.functions import Now
+from django.utils import timezone
 
 from training.models import Worker
 from training.processes import die_with_parent
@@ -30,6 +31,7 @@ class _Report:
     """The row of the worker that this process is the parent of."""
 
     name = ""
+    fields: dict[str, Any] = {}
     next_due = 0.0
     pid = 0
 
@@ -76,9 +78,9 @@ def _tell_supervisors(**_signal: object) -> None:
 def _report_start(*, sender: Consumer, **_signal: object) -> None:
     _Report.name = sender.hostname
     queues = sorted(sender.app.amqp.queues.consume_from)
-    fields = {"queues": queues, "gpu_name": name_gpu(), "started_at": Now(), "last_seen_at": Now()}
+    _Report.fields = {"queues": queues, "gpu_name": name_gpu(), "started_at": timezone.now()}
     try:
-        Worker.objects.update_or_create(name=_Report.name, defaults=fields)
+        _write_row()
         logger.info("Worker %s serves %s", _Report.name, ", ".join(queues))
     except Error as error:
         logger.warning("The worker could not report itself: %s", error)
@@ -92,11 +94,16 @@ def _report_life(**_signal: object) -> None:
         return
     _Report.next_due = time.monotonic() + REPORT_SECONDS
     try:
-        Worker.objects.filter(name=_Report.name).update(last_seen_at=Now())
+        if not Worker.objects.filter(name=_Report.name).update(last_seen_at=Now()):
+            _write_row()  # forgotten meanwhile: the machine slept, or the database was away at the start
     except Error as error:
         logger.warning("The worker could not report that it lives: %s", error)
     finally:
         connection.close()
+
+
+def _write_row() -> None:
+    Worker.objects.update_or_create(name=_Report.name, defaults={**_Report.fields, "last_seen_at": Now()})
 
 
 def _report_end(**_signal: object) -> None:

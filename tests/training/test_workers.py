@@ -58,6 +58,17 @@ def test_it_reports_its_life_every_ten_seconds_and_not_more_often(monkeypatch: p
     assert Worker.objects.get().last_seen_at > old
 
 
+def test_a_worker_that_was_forgotten_reports_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers._report_start(sender=CONSUMER)
+    before = Worker.objects.get()
+    Worker.objects.all().delete()  # as the sweeper does after a day's sleep of the machine
+    monkeypatch.setattr(workers._Report, "next_due", 0.0)
+    workers._report_life()
+    after = Worker.objects.get()
+    assert (after.name, after.queues, after.gpu_name) == (before.name, before.queues, before.gpu_name)
+    assert after.started_at == before.started_at
+
+
 def test_it_signs_off_for_itself_alone() -> None:
     now = timezone.now()
     Worker.objects.create(name="other", started_at=now, last_seen_at=now)
