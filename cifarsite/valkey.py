@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -24,13 +26,14 @@ def start_valkey(var: Path) -> subprocess.Popen[str]:
     """Start Valkey for the folder `var` and wait until it answers. It dies with the calling thread.
 
     Raises:
-        ValkeyStartError: it did not answer within ten seconds.
+        ValkeyStartError: it did not answer within ten seconds, or somebody else holds the folder of its socket.
         OSError: the folder cannot be written.
     """
     socket = embedded.socket_path(var)
-    socket.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     data = var / "valkey"
-    data.mkdir(parents=True, exist_ok=True)
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if socket.parent != data:
+        _make_private(socket.parent)
     log = data / "valkey.log"
     arguments = {
         "port": "0",
@@ -40,6 +43,7 @@ def start_valkey(var: Path) -> subprocess.Popen[str]:
         "appendonly": "yes",
         "save": "",
         "logfile": str(log),
+        "loglevel": "warning",  # its twenty lines about a start that went well would be the first thing people read
         "daemonize": "no",
     }
     command = [str(get_binary_path()), *(part for name, value in arguments.items() for part in (f"--{name}", value))]
@@ -57,6 +61,19 @@ def start_valkey(var: Path) -> subprocess.Popen[str]:
     tail = " | ".join(log.read_text().splitlines()[-3:]) if log.exists() else "it wrote nothing"
     message = f"The Valkey server did not start: {tail}"
     raise ValkeyStartError(message)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder of this user's alone where everybody may make one under any name.
+
+    Raises:
+        ValkeyStartError: somebody else made it, and could put a socket of theirs in place of ours.
+    """
+    folder.mkdir(exist_ok=True, mode=0o700)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) != 0o700:
+        message = f"{folder} is not a private folder of this user: remove it, or choose a shorter CIFARSITE_VAR."
+        raise ValkeyStartError(message)
 
 
 def stop_valkey(process: subprocess.Popen[str]) -> None:

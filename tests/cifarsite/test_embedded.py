@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,6 +77,35 @@ def test_valkey_keeps_its_data_over_a_restart(tmp_path: Path) -> None:
 
         assert process.returncode == 0
     assert stat.S_IMODE(socket_path(var).parent.stat().st_mode) == 0o700
+
+
+def test_valkey_says_nothing_about_a_start_that_went_well(tmp_path: Path) -> None:
+    stop_valkey(start_valkey(tmp_path))
+
+    assert not [line for line in (tmp_path / "valkey" / "valkey.log").read_text().splitlines() if " * " in line]
+
+
+@pytest.mark.parametrize("obstacle", ["open to others", "a link", "another's"])
+def test_a_socket_never_lies_where_others_could_replace_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, obstacle: str
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    var = tmp_path / ("long" * 30)
+    folder = socket_path(var).parent
+    assert folder.parent == tmp_path
+    if obstacle == "a link":
+        (tmp_path / "elsewhere").mkdir(mode=0o700)
+        folder.symlink_to(tmp_path / "elsewhere")
+    else:
+        folder.mkdir(mode=0o755 if obstacle == "open to others" else 0o700)
+    if obstacle == "another's":
+        own = os.getuid()
+        monkeypatch.setattr("cifarsite.valkey.os.getuid", lambda: own + 1)
+        folder.rename(socket_path(var).parent)
+
+    with pytest.raises(ValkeyStartError, match=rf"^{re.escape(str(socket_path(var).parent))} is not a private folder"):
+        start_valkey(var)
+    assert not socket_path(var).exists()
 
 
 def test_valkey_says_why_it_does_not_start(tmp_path: Path) -> None:
