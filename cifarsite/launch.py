@@ -47,7 +47,6 @@ _DEFAULT_CONCURRENCY = "2"
 _ENVIRONMENT = {
     "CELERY_SKIP_CHECKS": "1",  # they would load every page into every worker
     "PYTHONUNBUFFERED": "1",
-    "PYTHONWARNINGS": "ignore:No directory at:UserWarning",  # static files are collected in production only
 }
 
 
@@ -123,13 +122,13 @@ def run_site(address: Address, output: TextIO) -> None:
     _check_static_files()
     log = LogStream(output)
     logging.basicConfig(level=settings.LOG_LEVEL, handlers=[LogStreamHandler(log, "up")], force=True)
-    with _only_one(Path(settings.VAR)):
-        address.check()
-        try:
+    try:
+        with _only_one(Path(settings.VAR)):
+            address.check()
             with Supervisor(log) as supervisor:
                 _run(supervisor, address, log)
-        except (KeepsEndingError, ValkeyStartError, OSError) as error:
-            raise StartError(str(error)) from error
+    except (KeepsEndingError, ValkeyStartError, OSError) as error:
+        raise StartError(str(error)) from error
 
 
 def _run(supervisor: Supervisor, address: Address, log: LogStream) -> None:

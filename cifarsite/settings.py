@@ -25,11 +25,12 @@ env = environ.Env()
 env.read_env(BASE_DIR / ".env")
 
 
-def _number(name: str, default: int, *, minimum: int = 0) -> int:
-    """Read a whole number ≥ `minimum` from the environment, or say which variable is wrong."""
-    raw = env.str(name, default=str(default))
-    if not raw.strip().isdecimal() or int(raw) < minimum:
-        message = f"{name}={raw!r} is not valid: give a whole number, {minimum} or more."
+def _number(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+    """Read a whole number in [`minimum`, `maximum`] from the environment, or say which variable is wrong."""
+    raw = env.str(name, default=str(default)).strip()
+    # Twenty digits are more than any limit, and Python refuses to read thousands of them.
+    if not raw.isdecimal() or len(raw) > 20 or not minimum <= int(raw) <= maximum:
+        message = f"{name}={raw!r} is not valid: give a whole number from {minimum} to {maximum}."
         raise ImproperlyConfigured(message)
     return int(raw)
 
@@ -235,7 +236,8 @@ USE_TZ = True
 
 # --- Static files ----------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# The embedded mode serves the files where they lie: a folder collected for production earlier would hide newer ones.
+STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = EMBEDDED
 STORAGES = {
@@ -260,7 +262,8 @@ REST_FRAMEWORK = {
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces
-REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1))}
+TOKEN_MAX_DAYS = 3650
+REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
 API_VERSION = "1.0.0"
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
@@ -293,9 +296,13 @@ if INFERENCE_PRECISION not in {"f32", "bf16"}:
     raise ImproperlyConfigured(message)
 
 # --- Training --------------------------------------------------------------------------------------------------------
-MLFLOW_TRACKING_URI = _url("MLFLOW_TRACKING_URI", ("http", "https", "sqlite", "postgresql"))
-if EMBEDDED and not MLFLOW_TRACKING_URI:
-    MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
+# Empty: nothing is recorded. That is production's default, and the embedded mode's when it is told `off`.
+if env.str("MLFLOW_TRACKING_URI", default="").strip().lower() == "off":
+    MLFLOW_TRACKING_URI = ""
+else:
+    MLFLOW_TRACKING_URI = _url("MLFLOW_TRACKING_URI", ("http", "https", "sqlite", "postgresql"))
+    if EMBEDDED and not MLFLOW_TRACKING_URI:
+        MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
 MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
 TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
@@ -322,7 +329,9 @@ SESSION_COOKIE_HTTPONLY = True
 HTTPS = _switch("CIFARSITE_HTTPS", default=not EMBEDDED)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 if HTTPS:
+    # One proxy speaks it for us and says who asks; without this all visitors would share one count of wrong passwords.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_HSTS_SECONDS = _number("CIFARSITE_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$"]  # load balancers ask over plain HTTP

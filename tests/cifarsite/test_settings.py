@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = {"DATABASE_URL": "postgres://u:p@db:5432/name", "REDIS_URL": "redis://broker:6379/0", "SECRET_KEY": "x"}
-READERS = {"_number", "_switch", "_url", "_choice"}
+READERS = {"_number", "_switch", "_url"}
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +80,41 @@ def test_urls_make_it_production(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["ALLOWED_HOSTS"] == []
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["SECURE_HSTS_SECONDS"] == 31_536_000
+    assert settings["ALLAUTH_TRUSTED_PROXY_COUNT"] == 1
+    assert settings["STATIC_ROOT"] == ROOT / "staticfiles"
+
+
+def test_without_a_proxy_nobody_is_believed_about_who_asks() -> None:
+    settings = load_settings()
+
+    assert settings["HTTPS"] is False
+    assert "ALLAUTH_TRUSTED_PROXY_COUNT" not in settings
+    assert "SECURE_PROXY_SSL_HEADER" not in settings
+
+
+def test_a_folder_collected_for_production_is_not_served_in_embedded_mode() -> None:
+    assert load_settings()["STATIC_ROOT"] is None
+
+
+@pytest.mark.parametrize(
+    ("production", "given", "used"),
+    [
+        (False, "", "sqlite:///{var}/mlflow.sqlite3"),
+        (False, "off", ""),
+        (False, " OFF ", ""),
+        (False, "http://mlflow:5000", "http://mlflow:5000"),
+        (True, "", ""),
+        (True, "off", ""),
+        (True, "http://mlflow:5000", "http://mlflow:5000"),
+    ],
+)
+def test_where_runs_are_recorded(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, production: bool, given: str, used: str
+) -> None:
+    for name, value in {**(PRODUCTION if production else {}), "MLFLOW_TRACKING_URI": given}.items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings()["MLFLOW_TRACKING_URI"] == used.format(var=tmp_path / "var")
 
 
 @pytest.mark.parametrize(
@@ -94,10 +129,18 @@ def test_urls_make_it_production(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"DEBUG": "maybe"}, "DEBUG='maybe' is not valid: give true or false."),
         ({"CIFARSITE_HTTPS": "2"}, "CIFARSITE_HTTPS='2' is not valid"),
         ({"CIFARSITE_SIGNUP_OPEN": "si"}, "CIFARSITE_SIGNUP_OPEN='si' is not valid"),
-        ({"CIFARSITE_IMAGE_MAX_MIB": "0"}, "CIFARSITE_IMAGE_MAX_MIB='0' is not valid: give a whole number, 1 or more."),
+        (
+            {"CIFARSITE_IMAGE_MAX_MIB": "0"},
+            "CIFARSITE_IMAGE_MAX_MIB='0' is not valid: give a whole number from 1 to 2147483647.",
+        ),
         ({"CIFARSITE_IMAGE_MAX_MEGAPIXELS": "-4"}, "CIFARSITE_IMAGE_MAX_MEGAPIXELS='-4' is not valid"),
         ({"CIFARSITE_ARCHIVE_MAX_MIB": "2G"}, "CIFARSITE_ARCHIVE_MAX_MIB='2G' is not valid"),
         ({"CIFARSITE_TOKEN_DAYS": "1.5"}, "CIFARSITE_TOKEN_DAYS='1.5' is not valid"),
+        (
+            {"CIFARSITE_TOKEN_DAYS": "3651"},
+            "CIFARSITE_TOKEN_DAYS='3651' is not valid: give a whole number from 1 to 3650.",
+        ),
+        ({"CIFARSITE_TRAINING_THREADS": "9" * 5000}, "CIFARSITE_TRAINING_THREADS='999"),
         ({"CIFARSITE_TRAINING_THREADS": "all"}, "CIFARSITE_TRAINING_THREADS='all' is not valid"),
         ({**PRODUCTION, "CIFARSITE_HSTS_SECONDS": "year"}, "CIFARSITE_HSTS_SECONDS='year' is not valid"),
         ({"MLFLOW_URL": "127.0.0.1:5000"}, "MLFLOW_URL is not valid: it must start with http:// or https://."),

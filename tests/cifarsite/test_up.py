@@ -155,8 +155,15 @@ def test_every_process_runs_and_is_named_in_the_log(site: Site) -> None:
 
     for part in ("valkey-server", "granian", "--queues training ", "--queues inference,default ", "beat"):
         assert part in commands
-    for name in ("web", "valkey"):
-        site.wait_for_line(rf"^{name} +\| ")
+    site.wait_for_line(r"^web +\| ")
+
+
+def test_a_start_is_quiet(site: Site) -> None:
+    site.wait_until_ready()
+    lines = list(site.lines)
+
+    assert not [line for line in lines if "Warning" in line or "No directory at" in line]
+    assert not [line for line in lines if line.startswith("valkey") and " * " in line]  # its notices
 
 
 def test_a_second_start_on_the_same_folder_says_so(site: Site) -> None:
@@ -294,6 +301,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, variable: str,
     assert result.returncode == 1
     assert f"{variable}={tmp_path}/file cannot be used: " in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path: Path) -> None:
+    (tmp_path / "up.lock").mkdir()
+
+    result = run_up(tmp_path, PORT=free_port())
+
+    assert result.returncode == 1
+    assert result.stderr == f"CommandError: [Errno 21] Is a directory: '{tmp_path}/up.lock'\n"
 
 
 @pytest.mark.parametrize(

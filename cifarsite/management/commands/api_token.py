@@ -11,8 +11,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cifarsite.accounts.models import ApiToken, User
 
-_LONGEST_DAYS = 3650
-
 
 class Command(BaseCommand):
     """Make an API token. Only its hash is stored: whoever loses it makes another."""
@@ -45,7 +43,7 @@ class Command(BaseCommand):
 
 
 def _days(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= _LONGEST_DAYS:
-        message = f"{text!r} is not a number of days from 1 to {_LONGEST_DAYS}"
+    if not text.isdecimal() or len(text) > 20 or not 1 <= int(text) <= settings.TOKEN_MAX_DAYS:
+        message = f"{text!r} is not a number of days from 1 to {settings.TOKEN_MAX_DAYS}"
         raise ArgumentTypeError(message)
     return int(text)
