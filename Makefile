@@ -8,7 +8,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 MLFLOW_VENV := .venv-mlflow
 MLFLOW_PORT ?= 5000
-VAR = $(abspath $(or $(CIFARSITE_VAR),var))
 
 # $(call make_venv,FOLDER): an environment of the first Python that is new enough; a half-made one leaves nothing.
 define make_venv
@@ -32,6 +31,9 @@ define install
 	fi
 endef
 
+# $(call setting,NAME): prints what the site's settings make of the environment and of `.env`.
+setting = $(BIN)/python -c 'from cifarsite import settings; print(settings.$(1))'
+
 help: ## list the commands
 	@sed -nE 's/^([a-z]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
@@ -39,7 +41,7 @@ up: install-worker ## install, prepare and start everything (PORT=8000, HOST=127
 	@$(BIN)/python manage.py up --with-parent
 
 test: install-dev ## run the tests in embedded mode, with coverage (PYTEST="-k name" chooses)
-	@env -u DATABASE_URL -u REDIS_URL $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
+	@DATABASE_URL= REDIS_URL= $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
 
 check: install-dev ## lint, types, templates, boundaries, security, migrations and production settings
 	$(BIN)/ruff check .
@@ -64,13 +66,19 @@ COMPILE = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global
 lock: install-dev ## rewrite the hashed locks from requirements/*.in (UPGRADE=--upgrade takes newer versions)
 	@$(COMPILE); compile dev; for name in worker base mlflow; do compile $$name requirements/dev.txt; done
 
-mlflow: ## open the full MLflow interface on the same runs (MLFLOW_PORT=5000)
+mlflow: install-worker ## open the full MLflow interface on the same runs (MLFLOW_PORT=5000)
+	@store="$$($(call setting,MLFLOW_TRACKING_URI))"; case "$$store" in \
+		sqlite:*|postgresql:*) ;; \
+		"") echo "No runs are recorded: MLFLOW_TRACKING_URI is off." >&2; exit 1 ;; \
+		*) echo "Runs are recorded by a server: open $$store instead." >&2; exit 1 ;; \
+	esac
 	@test -x $(MLFLOW_VENV)/bin/python || { $(call make_venv,$(MLFLOW_VENV)); }
 	@$(call install,$(MLFLOW_VENV),mlflow)
 	@echo "MLflow: http://127.0.0.1:$(MLFLOW_PORT) (run pages link to it while it is open)"
-	@mkdir -p $(VAR); echo "http://127.0.0.1:$(MLFLOW_PORT)" > $(VAR)/mlflow.url; trap 'rm -f $(VAR)/mlflow.url' EXIT; \
-		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(MLFLOW_VENV)/bin/mlflow server --host 127.0.0.1 --port $(MLFLOW_PORT) \
-		--workers 1 --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///$(VAR)/mlflow.sqlite3}"
+	@var="$$($(call setting,VAR))"; store="$$($(call setting,MLFLOW_TRACKING_URI))"; \
+		echo "http://127.0.0.1:$(MLFLOW_PORT)" > "$$var/mlflow.url"; trap 'rm -f "$$var/mlflow.url"' EXIT; \
+		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(MLFLOW_VENV)/bin/mlflow server \
+		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 --backend-store-uri "$$store"
 
 messages: install-dev ## collect the texts to translate and compile the translations (needs gettext)
 	@$(BIN)/python manage.py makemessages --locale fr --no-obsolete --no-wrap --add-location never --ignore '.venv*' --ignore node_modules --ignore var

@@ -13,6 +13,8 @@ os.environ["CIFARSITE_VAR"] = str(TEST_FOLDER)
 os.environ["CIFARSITE_HTTPS"] = "false"  # the test client speaks plain HTTP, on Postgres too
 os.environ["DJANGO_SETTINGS_MODULE"] = "cifarsite.settings"
 os.environ.pop("ARTIFACTS_ROOT", None)
+for name in ("DATABASE_URL", "REDIS_URL"):
+    os.environ.setdefault(name, "")  # or a `.env` would have the tests run on production's
 
 from cifarsite.settings import *  # noqa: E402, F403
 from cifarsite.settings import STORAGES  # noqa: E402
