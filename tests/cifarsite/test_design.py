@@ -37,7 +37,6 @@ EDGE_ON_GROUND = [
     ("bar", "sunken"),
     ("series-1", "surface"),
     ("series-2", "surface"),
-    ("series-3", "surface"),
 ]
 
 
@@ -85,6 +84,24 @@ def test_templates_hold_no_inline_code_and_no_other_host(template: Path) -> None
     assert not re.search(r"\b(?:hx-on|hx-vals=['\"]js:)", source)
     assert not re.search(r"<script(?![^>]*\b(?:src|type=\"application/json\"))[^>]*>", source)
     assert not re.search(r"(?:src|href|action)=\"(?:https?:)?//", source)
+
+
+def test_every_class_that_is_styled_is_used() -> None:
+    folders = {
+        "templates": "*.html",
+        "static/js": "*.js",
+        "cifarsite": "*.py",
+        "classifier": "*.py",
+        "training": "*.py",
+    }
+    users = " ".join(path.read_text() for name, kind in folders.items() for path in (ROOT / name).rglob(kind))
+    words = set(re.findall(r"[\w-]+", users))
+    styled = set()
+    for sheet in (ROOT / "static" / "css").glob("*.css"):
+        rules = re.sub(r"/\*.*?\*/|{[^{}]*}", " ", sheet.read_text(), flags=re.S)
+        styled |= set(re.findall(r"\.([a-z][\w-]*)", rules))
+    composed = {name for name in styled if re.fullmatch(r"(?:pixel|right|wrong)-\w", name)}  # in templates, by letter
+    assert styled - composed - words == set()
 
 
 def test_the_sprite_holds_the_icons_that_templates_name_and_no_other() -> None:
