@@ -9,7 +9,8 @@ from threading import Lock, Thread
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as DatabaseFailure
+from django.db import connection
 from django.http import HttpResponse
 from django.utils import timezone
 from django.utils.decorators import method_decorator
@@ -71,7 +72,7 @@ class GpuWatch:
             fresh = Worker.objects.filter(last_seen_at__gte=timezone.now() - FRESH)
             names = list(fresh.order_by("-gpu_name").values_list("gpu_name", flat=True)[:1])
             self._gpu_name = names[0] if names else None
-        except DatabaseError:
+        except DatabaseFailure:
             self._gpu_name = None
         finally:
             connection.close()
@@ -199,7 +200,7 @@ def _check_database() -> Fault | None:
     try:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
-    except DatabaseError:
+    except DatabaseFailure:
         return Fault("database", "unavailable", _("The database does not answer."))
     return None
 
@@ -218,7 +219,7 @@ def _check_champion() -> Fault | None:
         predictor()
     except ModelNotReady:
         return Fault("model", "model_not_ready", _("No model is ready to answer."))
-    except DatabaseError:
+    except DatabaseFailure:
         return Fault("model", "unknown", _("The database does not say which model answers."))
     return None
 

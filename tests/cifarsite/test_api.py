@@ -9,7 +9,7 @@ from typing import Any
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.test import Client
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
@@ -304,9 +304,12 @@ def test_health_without_a_recent_heartbeat_does_not_know(stranger: Program) -> N
 
 
 @pytest.mark.usefixtures("looks_at_once")
-def test_health_without_a_database_is_alive(stranger: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_health_without_a_database_is_alive(
+    stranger: Program, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
     def away(**_options: object) -> None:
-        raise DatabaseError
+        raise error
 
     monkeypatch.setattr(Worker.objects, "filter", away)
     assert stranger.get("/api/v1/health").json() == healthy(gpu_available=None, gpu_name=None)
@@ -345,11 +348,12 @@ def test_not_ready_without_a_broker(stranger: Program, champion: ModelVersion, m
     assert [error["location"] for error in body["errors"]] == ["broker"]
 
 
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 def test_not_ready_without_a_database(
-    stranger: Program, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch
+    stranger: Program, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     def away() -> None:
-        raise DatabaseError
+        raise error
 
     monkeypatch.setattr("cifarsite.health.connection.cursor", away)
     body = problem_of(stranger.get("/api/v1/ready"), 503)
