@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ TENSORS_NAME: Final = "tensors.safetensors"
 STATE_NAME: Final = "state.json"
 KEPT_CHECKPOINTS: Final = 2
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -35,13 +38,19 @@ class Checkpoint:
         path: Its directory.
         sha256: Hash of its state file, which itself holds the hash of the tensors.
         tensors: Network and optimizer tensors by name.
-        state: The JSON-ready rest: step, configuration, running sums.
+        state: The JSON-ready rest: `step`, the clocks in `position`, and in `identity` what a run that continues from
+            it must share.
     """
 
     path: Path
     sha256: str
     tensors: Mapping[str, Tensor]
     state: Mapping[str, Any]
+
+    @property
+    def precision(self) -> str:
+        """Arithmetic in which the run computes, "float32" or "bfloat16", decided when it began."""
+        return str(self.state["identity"]["precision"])
 
 
 def save_checkpoint(folder: Path, *, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Checkpoint:
@@ -118,6 +127,7 @@ def load_newest_checkpoint(path: Path) -> Checkpoint:
         try:
             return load_checkpoint(candidate)
         except CheckpointError as error:
+            logger.warning("%s The one before is tried.", error)
             first_error = first_error or error
     raise first_error or CheckpointError(f"{path} holds no checkpoint.")
 

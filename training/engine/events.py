@@ -98,7 +98,11 @@ class FinishedEvent(TypedDict):
 
 
 class StoppedEvent(TypedDict):
-    """Interrupted on request after `step` steps; `checkpoint` is relative to the working directory."""
+    """Interrupted on request after `step` steps.
+
+    `checkpoint` is the one to continue from: relative to the working directory, in full when the run was resumed from
+    it and saved none of its own, null when there is none.
+    """
 
     event: Literal["stopped"]
     step: int

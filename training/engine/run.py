@@ -121,11 +121,14 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
     """
     workdir.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(Path(config.dataset))
+    checkpoint = None if resume is None else load_newest_checkpoint(resume)
+    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
+    precision = config.precision if checkpoint is None else checkpoint.precision
     trainer = Trainer(
-        config=config, dataset=dataset, device=choose_device(config.precision), workdir=workdir, is_stopping=stop
+        config=config, dataset=dataset, device=choose_device(precision), workdir=workdir, is_stopping=stop
     )
-    if resume is not None:
-        trainer.restore(load_newest_checkpoint(resume))
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
     network = trainer.train()
 
     def announce(done: int, message: str) -> None:

@@ -49,7 +49,9 @@ def test_same_step_may_be_saved_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tensors.safetensors", "state.json"])
 @pytest.mark.parametrize("given", ["folder", "newest"])
-def test_truncated_newest_falls_back_to_the_one_before(tmp_path: Path, name: str, given: str) -> None:
+def test_truncated_newest_falls_back_to_the_one_before(
+    tmp_path: Path, name: str, given: str, caplog: pytest.LogCaptureFixture
+) -> None:
     save(tmp_path, 1, 2)
     newest = tmp_path / "step-00000002"
     content = (newest / name).read_bytes()
@@ -57,6 +59,9 @@ def test_truncated_newest_falls_back_to_the_one_before(tmp_path: Path, name: str
     with pytest.raises(CheckpointError):
         load_checkpoint(newest)
     assert load_newest_checkpoint(tmp_path if given == "folder" else newest).state["step"] == 1
+    [line] = caplog.messages
+    assert line.startswith(str(newest))
+    assert line.endswith("The one before is tried.")
 
 
 def test_older_checkpoint_never_falls_forward(tmp_path: Path) -> None:
