@@ -144,20 +144,21 @@ def decode_photograph(data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> P
     """
     image_format = _check_container(data, limits=limits)
     try:
-        image = Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS)
+        image: Image.Image = Image.open(io.BytesIO(data), formats=ACCEPTED_FORMATS)
         width, height = image.size
         _check_size(width, height, limits=limits)
         if image_format in ("PNG", "WEBP") and getattr(image, "n_frames", 1) > limits.max_frames:
             raise PhotographError("too_many_frames", f"has more than {limits.max_frames:,} frames")
         image.draft(None, (DRAFT_SIDE, DRAFT_SIDE))
         image.load()
-        is_sideways = read_orientation(image) >= 5
-        upright = to_upright_rgb(image)
+        orientation = read_orientation(image)
+        image = _to_rgb(image)  # a large picture's decoder goes before the next copy is made
+        upright = _turn(image, orientation)
     except Image.DecompressionBombError as error:
         raise _too_large(limits) from error
     except _DECODER_ERRORS as error:
         raise PhotographError("broken", "cannot be decoded: the file is damaged or cut short") from error
-    return Photograph(upright, *((height, width) if is_sideways else (width, height)), image_format)
+    return Photograph(upright, *((height, width) if orientation >= 5 else (width, height)), image_format)
 
 
 def _check_container(data: bytes, *, limits: ImageLimits) -> str:
@@ -208,13 +209,7 @@ def to_upright_rgb(image: Image.Image) -> Image.Image:
     Raises:
         OSError: The pixels cannot be decoded.
     """
-    transposition = _TRANSPOSITIONS.get(read_orientation(image))
-    rgb = _to_rgb(image)
-    if transposition is None:
-        return rgb
-    upright = rgb.transpose(transposition)
-    upright.info = {}  # or the picture would be turned a second time
-    return upright
+    return _turn(_to_rgb(image), read_orientation(image))
 
 
 def to_rgb_square(image: Image.Image, size: int = IMAGE_SIZE) -> NDArray[np.uint8]:
@@ -250,6 +245,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     opaque = Image.new("RGB", image.size, "white")
     opaque.paste(with_alpha, mask=with_alpha)
     return opaque
+
+
+def _turn(image: Image.Image, orientation: int) -> Image.Image:
+    """Turn a picture as an EXIF orientation says; the given one where there is nothing to do."""
+    transposition = _TRANSPOSITIONS.get(orientation)
+    if transposition is None:
+        return image
+    upright = image.transpose(transposition)
+    upright.info = {}  # or the picture would be turned a second time
+    return upright
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
