@@ -1,6 +1,7 @@
 """Reading the files of an archive or a folder, one at a time, without ever writing to a path the source names.
 
-An archive's kind is told by its first bytes, never by its name.
+An archive's kind is told by its first bytes, never by its name, which no sentence mentions either: an upload is stored
+under a name that its owner has never seen.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from training.engine.archive_rules import (
     is_ignored,
     refuse_entry,
     refuse_nested_archive,
-    shown_name,
 )
 from training.engine.archives_tar import iterate_tar
 from training.engine.archives_zip import iterate_zip
@@ -70,7 +70,7 @@ def iterate_archive(
         is_empty = False
         yield entry
     if is_empty:
-        raise ArchiveError(f"The archive '{shown_name(path.name)}' contains no files.")
+        raise ArchiveError("The archive contains no files.")
 
 
 def _open_archive(
@@ -79,7 +79,7 @@ def _open_archive(
     with path.open("rb") as file:
         head = file.read(TAR_MAGIC_OFFSET + len(TAR_MAGIC))
     if not head:
-        raise ArchiveError(f"The archive '{shown_name(path.name)}' is empty.")
+        raise ArchiveError("The archive is empty.")
     if head.startswith(_ZIP_MAGICS):
         return iterate_zip(path, guard=guard, limits=limits, on_folder=on_folder)
     if head.startswith(_GZIP_MAGIC):
@@ -88,7 +88,7 @@ def _open_archive(
         return iterate_tar(path, compression="xz", guard=guard, on_folder=on_folder)
     if head.endswith(TAR_MAGIC) or not any(head):
         return iterate_tar(path, compression="none", guard=guard, on_folder=on_folder)
-    raise ArchiveError(f"'{shown_name(path.name)}' is not a .zip, .tar, .tar.gz or .tar.xz archive.")
+    raise ArchiveError("The file is not a .zip, .tar, .tar.gz or .tar.xz archive.")
 
 
 def iterate_folder(

@@ -124,7 +124,7 @@ def iterate_tar(
     """
     with path.open("rb") as file:
         stream = _TarStream(_unpack(file, compression), guard=guard)
-        while (member := _next_member(stream, archive_name=path.name)) is not None:
+        while (member := _next_member(stream)) is not None:
             name = guard.admit(member.name, size=member.size, is_folder=member.is_folder)
             data = stream.read_padded(member.size)
             if member.is_folder:
@@ -140,15 +140,15 @@ def _unpack(file: BinaryIO, compression: Compression) -> _Readable:
     return XzStream(file) if compression == "xz" else file
 
 
-def _next_member(stream: _TarStream, *, archive_name: str) -> _Member | None:
+def _next_member(stream: _TarStream) -> _Member | None:
     """Read headers up to the next file or folder; None at the archive's end mark."""
     long_name: str | None = None
     pax: dict[str, str] = {}
     while True:
         block = stream.read_up_to(_BLOCK_BYTES)
         if len(block) < _BLOCK_BYTES:
-            where = f"'{shown_name(archive_name)}' is cut short after entry '{shown_name(stream.entry)}'"
-            raise ArchiveError(f"The archive {where}.", entry=shown_name(stream.entry))
+            shown = shown_name(stream.entry)
+            raise ArchiveError(f"The archive is cut short after entry '{shown}'.", entry=shown)
         if not any(block):
             return None
         header = _decode_header(block, after=stream.entry)

@@ -23,7 +23,6 @@ from training.engine.archive_rules import (
     SourceEntry,
     is_ignored,
     refuse_entry,
-    shown_name,
 )
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
@@ -41,7 +40,6 @@ class _DirectoryGuard(io.BufferedReader):
 
     def __init__(self, path: Path, *, max_read_bytes: int) -> None:
         super().__init__(path.open("rb", buffering=0))
-        self._path = path
         self._max_read_bytes = max_read_bytes
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -51,7 +49,7 @@ class _DirectoryGuard(io.BufferedReader):
             ArchiveError: More than the limit was asked for.
         """
         if size is not None and size > self._max_read_bytes:
-            message = f"The directory of '{shown_name(self._path.name)}' is larger than {self._max_read_bytes:,} bytes."
+            message = f"The archive's directory is larger than {self._max_read_bytes:,} bytes."
             raise ArchiveError(message, too_large=True)
         return super().read(size)
 
@@ -77,7 +75,7 @@ def iterate_zip(
         try:
             archive = zipfile.ZipFile(file)
         except (zipfile.BadZipFile, struct.error, ValueError, NotImplementedError, OverflowError) as error:
-            message = f"The directory of '{shown_name(path.name)}' is missing, truncated or damaged."
+            message = "The archive's directory is missing, truncated or damaged."
             raise ArchiveError(message) from error
         with archive:
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)

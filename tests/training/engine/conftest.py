@@ -227,11 +227,13 @@ HOSTILE: dict[str, Hostile] = {
         "'train/cat/bomb.png' unpacks to over 100 times",
         too_large=True,
     ),
-    "zip-truncated-directory": Hostile(lambda: zip_bytes()[:-30], "'bad' is missing, truncated or damaged"),
-    "zip-truncated-data": Hostile(lambda: zip_bytes()[150:], "'bad' is not a .zip"),
-    "zip-empty": Hostile(lambda: b"PK\5\6" + bytes(18), "'bad' contains no files"),
-    "empty": Hostile(lambda: b"", "'bad' is empty"),
-    "no-archive": Hostile(lambda: b"hello", "'bad' is not a .zip, .tar, .tar.gz or .tar.xz archive"),
+    "zip-truncated-directory": Hostile(
+        lambda: zip_bytes()[:-30], "The archive's directory is missing, truncated or damaged"
+    ),
+    "zip-truncated-data": Hostile(lambda: zip_bytes()[150:], "The file is not a .zip"),
+    "zip-empty": Hostile(lambda: b"PK\5\6" + bytes(18), "The archive contains no files"),
+    "empty": Hostile(lambda: b"", "The archive is empty"),
+    "no-archive": Hostile(lambda: b"hello", "The file is not a .zip, .tar, .tar.gz or .tar.xz archive"),
     "tar-traversal": Hostile(lambda: tar_bytes(("../evil.png", PNG)), "'../evil.png' climbs out"),
     "tar-long-traversal": Hostile(lambda: tar_bytes(("train/" + "y" * 120 + "/../../../e", PNG)), "climbs out"),
     "tar-absolute": Hostile(lambda: tar_bytes(("/etc/evil.png", PNG)), "'/etc/evil.png' has an absolute path"),
@@ -287,7 +289,7 @@ HOSTILE: dict[str, Hostile] = {
         lambda: tar_bytes(("train/cat/inner", tar_bytes())), "'train/cat/inner' is an archive inside"
     ),
     "tar-case-collision": Hostile(lambda: tar_bytes(("TRAIN/cat/1.png", PNG)), "'TRAIN' has the same name as 'train'"),
-    "tar-empty": Hostile(lambda: bytes(10240), "'bad' contains no files"),
+    "tar-empty": Hostile(lambda: bytes(10240), "The archive contains no files"),
 }
 
 

@@ -141,7 +141,7 @@ def test_total_size(tmp_path: Path, write: Callable[..., Path]) -> None:
 
 def test_zip_directory_beyond_the_limit(tmp_path: Path) -> None:
     path = write_zip(tmp_path / "a", {f"{number:0500}": b"" for number in range(200)})
-    with pytest.raises(ArchiveError, match="The directory of 'a' is larger than") as caught:
+    with pytest.raises(ArchiveError, match="The archive's directory is larger than") as caught:
         read(path, max_directory_bytes=60_000, max_entry_bytes=30_000)
     assert caught.value.too_large
 
