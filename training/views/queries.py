@@ -72,9 +72,7 @@ def versions_with_history() -> QuerySet[ModelVersion]:
 
 def datasets_for_list() -> QuerySet[Dataset]:
     """Return the datasets by name, each with `source` and `keys` of its manifest."""
-    return Dataset.objects.defer("manifest").annotate(
-        source=F("manifest__source"), keys=F("manifest__class_keys"), bytes_hash=F("manifest__sha256")
-    )
+    return Dataset.objects.defer("manifest").annotate(source=F("manifest__source"), keys=F("manifest__class_keys"))
 
 
 def imports_to_watch() -> QuerySet[DatasetImport]:
