@@ -242,7 +242,7 @@ def _check_static_files() -> None:
     Raises:
         StartError: production's static files have not been collected.
     """
-    if not settings.EMBEDDED and not (Path(settings.STATIC_ROOT) / "staticfiles.json").exists():
+    if settings.STATIC_ROOT and not (Path(settings.STATIC_ROOT) / "staticfiles.json").exists():  # none: embedded mode
         message = "The static files are not collected: run `python manage.py collectstatic` first."
         raise StartError(message)
 
