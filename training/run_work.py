@@ -22,7 +22,7 @@ from training.processes import engine_command
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
 from training.storage import RUNS, artifacts
-from training.tracking import TrackedEnd, Tracker
+from training.tracking import TrackedEnd, Tracker, end_run
 from training.work import UnusableResultError, Work, remove_other_fences
 
 _TRACKED_ENDS: Final = {
@@ -109,6 +109,17 @@ class RunWork(Work):
                 TrainingRun.objects.filter(pk=self._run.pk).update(mlflow_run_id=self._tracker.run_id)
         else:
             self._tracker.close(None, seconds=_OPEN_CLOSE_SECONDS)
+
+
+def end_tracking(pk: int) -> None:
+    """Tell MLflow how run `pk` ended, in case its worker did not live to do so. Safe to repeat.
+
+    Raises:
+        MlflowUnavailableError: MLflow does not answer.
+    """
+    run = TrainingRun.objects.filter(pk=pk, status__in=_TRACKED_ENDS).exclude(mlflow_run_id="").first()
+    if run is not None and settings.MLFLOW_TRACKING_URI:
+        end_run(run.mlflow_run_id, _TRACKED_ENDS[run.status], ended_at=run.finished_at)
 
 
 def find_checkpoint(run: TrainingRun) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from django.core.cache import cache
 from django.db.models import ExpressionWrapper, Value, fields
@@ -13,7 +13,7 @@ from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
 from training.choices import TERMINAL_STATUSES, JobStatus
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
+from training.doorbell import END_TRACKING, EXECUTE_IMPORT, EXECUTE_RUN, ring
 from training.import_work import remove_traces
 from training.jobs import Job
 from training.models import DatasetImport, TrainingRun, Worker
@@ -24,6 +24,7 @@ RING_AGAIN_SECONDS: Final = 30
 _RUNG_AT_ONCE: Final = 100
 _ORPHAN_SECONDS: Final = 3600.0  # an upload that long without a row was interrupted
 _FORGOTTEN_WORKER: Final = timedelta(days=1)
+_TRACKED_AGAIN: Final = timedelta(hours=1)
 
 logger = logging.getLogger(__name__)
 
@@ -32,10 +33,10 @@ def sweep() -> None:
     """Take back jobs whose worker is gone, ring for those that wait, and remove what ended jobs left."""
     for model, task in ((TrainingRun, EXECUTE_RUN), (DatasetImport, EXECUTE_IMPORT)):
         _sweep_jobs(model, task=task)
+    _end_tracking()
     _remove_leftovers()
     _remove_orphan_uploads()
-    day_ago = ExpressionWrapper(Now() - Value(_FORGOTTEN_WORKER), output_field=fields.DateTimeField())
-    Worker.objects.filter(last_seen_at__lt=day_ago).delete()
+    Worker.objects.filter(last_seen_at__lt=_ago(_FORGOTTEN_WORKER)).delete()
 
 
 def _sweep_jobs(model: type[Job], *, task: str) -> None:
@@ -46,14 +47,26 @@ def _sweep_jobs(model: type[Job], *, task: str) -> None:
     # Cancelled in the moment in which its worker gave it back: nobody may claim it, so it would wait for ever.
     waiting.filter(cancel_requested=True).update(status=JobStatus.CANCELLED, finished_at=Now())
     for pk, fence in waiting.order_by("pk").values_list("pk", "fence")[:_RUNG_AT_ONCE]:
-        if _is_due(f"rung:{task}:{pk}:{fence}"):
+        if _is_due(f"rung:{task}:{pk}:{fence}", seconds=RING_AGAIN_SECONDS):
             ring(task, pk)
 
 
-def _is_due(key: str) -> bool:
-    """Whether nobody rang for this claim lately; kept in the cache, which may forget: then it rings once too often."""
+def _end_tracking() -> None:
+    """Have MLflow told once how each run ended: a run that was given up, or cancelled in the queue, has no worker."""
+    badly = TrainingRun.objects.filter(status__in=[JobStatus.FAILED, JobStatus.CANCELLED]).exclude(mlflow_run_id="")
+    for pk in badly.filter(finished_at__gte=_ago(_TRACKED_AGAIN)).values_list("pk", flat=True):
+        if _is_due(f"rung:{END_TRACKING}:{pk}", seconds=2 * _TRACKED_AGAIN.total_seconds()):
+            ring(END_TRACKING, pk)
+
+
+def _ago(delta: timedelta) -> ExpressionWrapper[Any]:
+    return ExpressionWrapper(Now() - Value(delta), output_field=fields.DateTimeField())
+
+
+def _is_due(key: str, *, seconds: float) -> bool:
+    """Whether nobody rang for this lately; kept in the cache, which may forget: then it rings once too often."""
     try:
-        return bool(cache.add(key, 1, timeout=RING_AGAIN_SECONDS))
+        return bool(cache.add(key, 1, timeout=seconds))
     except RedisError as error:
         logger.warning("The cache does not answer: %s", error)
         return False

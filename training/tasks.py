@@ -2,8 +2,9 @@
 
 from celery import shared_task
 
-from training import runner, sweeper, workers
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, SWEEP
+from training import run_work, runner, sweeper, workers
+from training.doorbell import END_TRACKING, EXECUTE_IMPORT, EXECUTE_RUN, SWEEP
+from training.tracking import MlflowUnavailableError
 
 workers.connect_signals()
 
@@ -18,6 +19,12 @@ def execute_run(pk: int) -> None:
 def execute_import(pk: int) -> None:
     """Carry out import `pk`."""
     runner.execute_import(pk)
+
+
+@shared_task(name=END_TRACKING, autoretry_for=(MlflowUnavailableError,), retry_backoff=5, max_retries=10)
+def end_tracking(pk: int) -> None:
+    """Tell MLflow how run `pk` ended."""
+    run_work.end_tracking(pk)
 
 
 @shared_task(name=SWEEP)

@@ -14,6 +14,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -93,8 +94,7 @@ class Tracker:
     def start(self) -> None:
         """Open the run in MLflow, in the background. Harmless to repeat."""
         if self._uri and self._thread is None:
-            for variable, value in _ENVIRONMENT.items():
-                os.environ.setdefault(variable, value)
+            _set_environment()
             self._thread = threading.Thread(target=self._send_all, name=f"mlflow {self._name}", daemon=True)
             self._thread.start()
 
@@ -182,6 +182,32 @@ class Tracker:
             ).info.run_id
         _log_parameters(client, self.run_id, parameters=self._parameters)
         self._client = client
+
+
+class MlflowUnavailableError(Exception):
+    """MLflow does not answer; the same call may succeed later."""
+
+
+def end_run(run_id: str, end: TrackedEnd, *, ended_at: datetime) -> None:
+    """End a run in MLflow that nobody is left to end; one that has ended keeps its end.
+
+    Raises:
+        MlflowUnavailableError: MLflow does not answer.
+    """
+    _set_environment()
+    try:
+        client = _connect(settings.MLFLOW_TRACKING_URI)
+        if client.get_run(run_id).info.status == "RUNNING":
+            client.set_terminated(run_id, str(end), end_time=int(ended_at.timestamp() * 1000))
+    except _mlflow_errors() as error:
+        if getattr(error, "error_code", _UNREACHABLE) == _UNREACHABLE:
+            raise MlflowUnavailableError from error
+        logger.warning("MLflow refuses the end of run %s: %.200s", run_id, error)
+
+
+def _set_environment() -> None:
+    for variable, value in _ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
 
 
 def _connect(uri: str) -> MlflowClient:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.utils import OperationalError
+from django.utils import timezone
 from pytest_django import Settings
 
 from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, make_config
@@ -24,6 +25,7 @@ from training.runner import execute_import, execute_run
 from training.services import request_import
 from training.stopping import worker_stopping
 from training.supervisor import Timings
+from training.tracking import TrackedEnd
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -293,6 +295,25 @@ class TestRun:
         ]  # fmt: skip
         written = json.loads((folder / "config.json").read_text())
         assert written == {**run.config, "dataset": str(artifacts_root / run.dataset.location)}
+
+
+@pytest.mark.parametrize(
+    ("status", "told"),
+    [
+        (JobStatus.FAILED, TrackedEnd.FAILED),
+        (JobStatus.CANCELLED, TrackedEnd.KILLED),
+        (JobStatus.QUEUED, None),
+    ],
+)
+def test_mlflow_is_told_the_end_that_the_row_has(
+    status: JobStatus, told: TrackedEnd | None, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
+    calls: list[object] = []
+    monkeypatch.setattr(run_work, "end_run", lambda *arguments, ended_at: calls.append((*arguments, ended_at)))
+    run = TrainingRunFactory.create(status=status, mlflow_run_id="a" * 32, finished_at=timezone.now())
+    run_work.end_tracking(run.pk)
+    assert calls == ([("a" * 32, told, run.finished_at)] if told else [])
 
 
 class TestImport:

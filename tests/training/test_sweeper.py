@@ -16,8 +16,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory
 from training import sweeper
 from training.choices import ImportSource, JobStatus
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
-from training.jobs import Job
+from training.doorbell import END_TRACKING, EXECUTE_IMPORT, EXECUTE_RUN
+from training.jobs import MAX_ATTEMPTS, Job
 from training.models import DatasetImport, TrainingRun, Worker
 from training.sweeper import sweep
 
@@ -81,6 +81,20 @@ def test_without_the_cache_nobody_is_rung_and_nothing_breaks(
     monkeypatch.setattr(cache, "add", fail)
     sweep()
     assert rung == []
+
+
+def test_mlflow_is_told_once_of_runs_that_no_worker_ended(rung: list[tuple[str, int]]) -> None:
+    lost = TrainingRunFactory.create(mlflow_run_id="a" * 32, attempts=MAX_ATTEMPTS - 1)
+    assert TrainingRun.claim(lost.pk, worker="lost") is not None
+    expire(lost)
+    cancelled = TrainingRunFactory.create(mlflow_run_id="b" * 32)
+    TrainingRun.request_cancel(cancelled.pk)
+    TrainingRunFactory.create(status=JobStatus.FAILED, finished_at=timezone.now())  # never tracked
+    long_ago = timezone.now() - timedelta(days=1)
+    TrainingRunFactory.create(status=JobStatus.FAILED, mlflow_run_id="c" * 32, finished_at=long_ago)
+    sweep()
+    sweep()
+    assert sorted(rung) == [(END_TRACKING, lost.pk), (END_TRACKING, cancelled.pk)]
 
 
 def test_a_queued_job_that_somebody_cancelled_ends() -> None:

@@ -8,10 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pytest_django import Settings
 
 from tests.fixtures import ROOT
 from training import tracking
@@ -118,6 +120,25 @@ def test_a_resumed_run_goes_on_where_it_was(store: str) -> None:
     assert second.run_id == first.run_id
     assert run.info.status == "FAILED"
     assert len(client_of(store).get_metric_history(first.run_id, "train_loss")) == 2
+
+
+def test_a_run_without_a_worker_is_ended_once(store: str, settings: Settings) -> None:
+    settings.MLFLOW_TRACKING_URI = store
+    lost = make_tracker(store)
+    lost.start()
+    lost.close(None, seconds=60)
+    ended_at = datetime(2026, 1, 2, tzinfo=UTC)
+    tracking.end_run(lost.run_id, TrackedEnd.FAILED, ended_at=ended_at)
+    tracking.end_run(lost.run_id, TrackedEnd.KILLED, ended_at=datetime(2027, 1, 2, tzinfo=UTC))
+    info = client_of(store).get_run(lost.run_id).info
+    assert (info.status, info.end_time) == ("FAILED", 1000 * ended_at.timestamp())
+    tracking.end_run("0" * 32, TrackedEnd.FAILED, ended_at=ended_at)  # forgotten by the store: nothing to end
+
+
+def test_the_end_of_a_run_is_repeated_while_mlflow_is_down(settings: Settings) -> None:
+    settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
+    with pytest.raises(tracking.MlflowUnavailableError):
+        tracking.end_run("0" * 32, TrackedEnd.FAILED, ended_at=datetime(2026, 1, 2, tzinfo=UTC))
 
 
 def test_a_run_that_the_store_forgot_is_made_anew(store: str) -> None:
