@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import Error as DatabaseFailure
 from django.db import connection
+from django.db.migrations.exceptions import InconsistentMigrationHistory
 from django.db.migrations.executor import MigrationExecutor
 
 from cifarsite.accounts.groups import ADMINISTRATOR
@@ -82,7 +83,7 @@ def prepare_database() -> int:
         _refuse_newer(executor)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         call_command("migrate", interactive=False, verbosity=0)
-    except DatabaseFailure as error:
+    except (DatabaseFailure, InconsistentMigrationHistory) as error:
         raise StartError(_database_trouble(error)) from error
     return len(plan)
 
@@ -153,7 +154,7 @@ def _refuse_newer(executor: MigrationExecutor) -> None:
         raise StartError(message)
 
 
-def _database_trouble(error: DatabaseFailure) -> str:
+def _database_trouble(error: Exception) -> str:
     detail = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".:")
     advice = "Move it away to start afresh, or restore a backup." if settings.EMBEDDED else "Check DATABASE_URL."
     return f"{_database_name()} cannot be used: {detail}. {advice}"

@@ -24,7 +24,6 @@ from django.conf import settings
 from django.db import connections
 
 from cifarsite.bootstrap import (
-    NewAdministrator,
     StartError,
     check_folders,
     ensure_champion,
@@ -138,14 +137,15 @@ def _run(supervisor: Supervisor, address: Address, log: LogStream) -> None:
     if settings.EMBEDDED:
         supervisor.start(_valkey())
     ensure_champion()
+    _create_administrator(log)  # before strangers could sign up under that name
+    connections.close_all()  # from here on this process only watches
     web, *others = _programs(address)
     supervisor.start(web)
-    administrator = plan_administrator()
     if not _await_answer(supervisor, address):
         return
     for program in others:
         supervisor.start(program)
-    _announce(log, address, administrator)
+    log.announce(f"Ready: {address.url}")
     supervisor.run()
 
 
@@ -225,15 +225,14 @@ def _health_status(address: Address) -> int | None:
         connection.close()
 
 
-def _announce(log: LogStream, address: Address, administrator: NewAdministrator | None) -> None:
-    """Tell where the site is; the administrator exists from the moment at which the password is shown."""
+def _create_administrator(log: LogStream) -> None:
+    """Make the first administrator, who exists from the moment at which the password is shown."""
+    administrator = plan_administrator()
     if administrator:
         administrator.save()
         log.announce(f"Administrator: {administrator.user}")
         if administrator.password:
             log.announce(f"Password: {administrator.password} (shown only now)")
-    connections.close_all()  # from here on this process only watches
-    log.announce(f"Ready: {address.url}")
 
 
 def _check_static_files() -> None:

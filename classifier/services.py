@@ -72,8 +72,10 @@ def set_label(*, prediction: Prediction, label_key: str) -> None:
 
     Raises:
         ServiceError: the model that answered knows no such class.
+        Prediction.DoesNotExist: the answer was deleted meanwhile.
     """
     if label_key and label_key not in prediction.model_version.class_keys:
         raise ServiceError(_("Choose one of the model's classes."))
     prediction.label_key = label_key
-    prediction.save(update_fields=["label_key"])
+    if not Prediction.objects.filter(pk=prediction.pk).update(label_key=label_key):
+        raise Prediction.DoesNotExist

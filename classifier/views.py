@@ -117,8 +117,9 @@ def history(request: HttpRequest) -> HttpResponse:
         predictions = predictions.filter(class_key=wanted["class_key"])
     if wanted.get("name"):
         predictions = predictions.filter(file_name__icontains=wanted["name"])
-    page = history_page(predictions=predictions, before=_key(request, "before"), after=_key(request, "after"))
-    context = {"page": page, "form": form, "filtered": any(wanted.values())}
+    before, after = _key(request, "before"), _key(request, "after")
+    page = history_page(predictions=predictions, before=before, after=after)
+    context = {"page": page, "form": form, "filtered": any([*wanted.values(), before, after])}
     return render(request, "classifier/history.html", context)
 
 
@@ -160,7 +161,10 @@ def label(request: HttpRequest, pk: int) -> HttpResponse:
     found = _get(request, pk)
     form = LabelForm(request.POST, class_keys=found.model_version.class_keys)
     if form.is_valid():
-        set_label(prediction=found, label_key=form.cleaned_data["label"])
+        try:
+            set_label(prediction=found, label_key=form.cleaned_data["label"])
+        except Prediction.DoesNotExist as error:
+            raise Http404 from error
     in_place = request.headers.get("HX-Request") == "true"
     if in_place:
         answer = Answer(file_name=found.file_name, prediction=found)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
+from django.db.migrations.recorder import MigrationRecorder
 from pytest_django import Settings
 
 from cifarsite import bootstrap, checks
@@ -121,6 +122,13 @@ def test_a_database_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatc
     assert str(caught.value) == (
         'The database cannot be used: connection failed: FATAL: role "nobody" does not exist. Check DATABASE_URL.'
     )
+
+
+def test_a_history_of_migrations_that_cannot_be_is_named() -> None:
+    MigrationRecorder(connection).record_unapplied("accounts", "0001_initial")
+
+    with pytest.raises(StartError, match=r"test.* cannot be used: .*applied before its dependency accounts.0001"):
+        prepare_database()
 
 
 def test_prepare_does_everything_and_can_be_repeated(monkeypatch: pytest.MonkeyPatch, shipped: Path) -> None:

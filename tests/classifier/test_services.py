@@ -109,6 +109,14 @@ def test_a_label_is_one_of_the_models_classes(user: User, champion: ModelVersion
     assert made.label_key == ""
 
 
+def test_a_label_comes_too_late_for_an_answer_that_was_deleted(user: User, champion: ModelVersion) -> None:
+    made = ask(user)
+    Prediction.objects.all().delete()
+    with pytest.raises(Prediction.DoesNotExist):
+        set_label(prediction=made, label_key="dog")
+    assert not Prediction.objects.exists()
+
+
 def test_logits_decide_even_where_rounded_probabilities_tie(user: User, champion: ModelVersion) -> None:
     assert SCALE > 0
     made = ask(user, picture((255, 191, 0)))  # between orange and yellow

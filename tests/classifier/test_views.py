@@ -19,6 +19,7 @@ from classifier.answers import HISTORY_PAGE, bars, certainty
 from classifier.choices import Source
 from classifier.forms import MAX_PICTURES
 from classifier.models import Prediction
+from classifier.services import set_label
 from tests.api_fixtures import make_user
 from tests.tiny_model import COLOURS, picture
 from training.models import ModelVersion
@@ -351,6 +352,26 @@ def test_without_javascript_the_label_leads_back_to_the_page(page: Client, user:
     response = page.post(f"/history/{made.pk}/label/", {"label": "ship"}, follow=True)
     assert response.redirect_chain == [(f"/history/{made.pk}/", 302)]
     assert "noted as “ship”" in text_of(response)
+
+
+def test_a_label_for_an_answer_deleted_meanwhile_is_not_found(
+    page: Client, user: User, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_prediction(user, champion)
+
+    def set_late(*, prediction: Prediction, label_key: str) -> None:
+        Prediction.objects.all().delete()
+        set_label(prediction=prediction, label_key=label_key)
+
+    monkeypatch.setattr("classifier.views.set_label", set_late)
+    assert page.post(f"/history/{made.pk}/label/", {"label": "frog"}).status_code == 404
+
+
+def test_an_address_before_the_first_answer_offers_the_whole_history(
+    page: Client, user: User, champion: ModelVersion
+) -> None:
+    made = make_prediction(user, champion)
+    assert "Show all" in text_of(page.get(f"/history/?before={made.pk}"))
 
 
 @pytest.mark.parametrize("label", ["", "unicorn", "ship\0", "x" * 1000])

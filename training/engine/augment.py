@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.engine.seed import make_generator
+from training.engine.seed import Purpose, make_generator
 
 
 def alternate_flips(flipped_first: Tensor, *, epoch: int) -> Tensor:
@@ -32,7 +32,7 @@ def draw_first_flips(count: int, *, seed: int) -> Tensor:
 
 
 def draw_corners(
-    count: int, *, side: int, image_size: int, purpose: str, seed: int, epoch: int, step: int, margin: int = 0
+    count: int, *, side: int, image_size: int, purpose: Purpose, seed: int, epoch: int, step: int, margin: int = 0
 ) -> Tensor:
     """Draw where squares lie in images, every place alike.
 

@@ -1,7 +1,7 @@
 """Recipe `fast`: the best accuracy that minutes on a small CPU, or seconds on a GPU, can buy.
 
 Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498; Jordan et al. 2024, "Muon:
-An optimizer for hidden layers in neural networks"; progressive image size after Howard et al. 2018 (DAWNBench) and
+An optimizer for hidden layers in neural networks"; growing crops after Touvron et al. 2019, arXiv 1906.06423, and
 Tan & Le 2021, arXiv 2104.00298.
 """
 
@@ -18,9 +18,9 @@ FAST: Final = Recipe(
     defaults={
         "architecture": "whitened_cnn",
         "width_multiplier": 1.0,
-        "epochs": 8,
-        "batch_size": 500,
-        "learning_rate": 0.12,
+        "epochs": 13,
+        "batch_size": 1000,
+        "learning_rate": 0.24,
         "bias_learning_rate": 0.053,
         "head_learning_rate": 0.67,
         "momentum": 0.85,
@@ -32,15 +32,14 @@ FAST: Final = Recipe(
         "cutout": 0,
         "flip": True,
         "start_crop_size": 24,
-        "full_size_from": 0.75,
-        "validation_fraction": 0.04,
+        "full_size_from": 0.8,
+        "validation_fraction": 0.02,
         "precision": "auto",
         "seed": 0,
     },
     source="Jordan 2024, arXiv 2404.00498 (airbench94) and Muon (Jordan et al. 2024)",
     measured=(
-        "One run each, no test-time augmentation, JPEG-compressed CIFAR-10, 2 shared AMD EPYC (Zen 4) cores: "
-        "87.2 % after 4 epochs (304 s); 89.3 % after 16 epochs (2,146 s) with crop_padding 4, cutout 10, "
-        "start_image_size 24 and full_size_from 0.6. The default of 8 epochs has not been measured."
+        "90.44 % on JPEG-compressed CIFAR-10 without test-time augmentation, one run with seed 0: 3,471 s of training "
+        "on 2 shared cores of an AMD EPYC (Zen 3, float32)."
     ),
 )
