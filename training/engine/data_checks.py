@@ -100,6 +100,11 @@ def read_report(dataset: Path) -> dict[str, Any] | None:
     return report
 
 
+def summarize_report(report: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return a report without the list that may be as long as the test split; empty when there is none."""
+    return {key: value for key, value in (report or {}).items() if key != "test_copies"}
+
+
 def count_exact_copies(report: Mapping[str, Any]) -> int:
     """Return how many test images are exact copies of training images."""
     return next(
