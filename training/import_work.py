@@ -56,7 +56,7 @@ class ImportWork(Work):
             case ImportSource.DEMO:
                 return engine_command("demo", *shared)
             case ImportSource.CIFAR10 | ImportSource.STL10 as download:
-                return engine_command(download.value, *shared, f"--download-root={self._folder / 'download'}")
+                return engine_command(str(download), *shared, f"--download-root={self._folder / 'download'}")
             case _:
                 options = ["--skip-unreadable"] if self._job.skip_unreadable else []
                 source = artifacts(self._job.source_path)  # an upload lies under the root, other paths are absolute
