@@ -191,9 +191,9 @@ class CopyFinder:
         owners = int(self._owner[first]), int(self._owner[second])
         examples = self._examples.setdefault(owners, [])
         if sum(example.kind == kind for example in examples) < _MAX_EXAMPLES:
-            positions = (int(image - self._starts[owner]) for image, owner in zip((first, second), owners, strict=True))
+            starts = self._starts[list(owners)].tolist()
             keys = self._class_keys[self._classes[first]], self._class_keys[self._classes[second]]
-            examples.append(Example(kind, *positions, class_keys=keys))
+            examples.append(Example(kind, first - starts[0], second - starts[1], class_keys=keys))
 
 
 def correlate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -208,7 +208,8 @@ def correlate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np
     """
     a, b = _centre(first), _centre(second)
     products = np.einsum("mi,mi->m", a, b)
-    return products / np.sqrt(np.einsum("mi,mi->m", a, a) * np.einsum("mi,mi->m", b, b))
+    correlations: NDArray[np.float32] = products / np.sqrt(np.einsum("mi,mi->m", a, a) * np.einsum("mi,mi->m", b, b))
+    return correlations
 
 
 def _centre(images: NDArray[np.uint8]) -> NDArray[np.float32]:

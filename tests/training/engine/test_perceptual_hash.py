@@ -26,7 +26,8 @@ def recompress(image: NDArray[np.uint8], *, quality: int) -> NDArray[np.uint8]:
 
 
 def distances(first: NDArray[np.uint64], second: NDArray[np.uint64]) -> NDArray[np.uint8]:
-    return np.bitwise_count(first ^ second)
+    differing: NDArray[np.uint8] = np.bitwise_count(first ^ second)
+    return differing
 
 
 def test_hash_is_the_signs_of_the_low_frequencies() -> None:
