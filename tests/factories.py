@@ -73,6 +73,27 @@ def dataset_manifest(name: str, *, class_keys: Iterable[str] = CIFAR10_CLASS_KEY
     }
 
 
+def check_report(name: str, *, exact: int = 0, near: int = 0) -> dict[str, Any]:
+    """Return the report of a dataset with `exact` and `near` copies of training images among its test images."""
+    none = {"exact": 0, "near": 0, "conflicting": 0, "examples": []}
+    return {
+        "schema": 1,
+        "dataset": {"name": name, "sha256": "0" * 64},
+        "against": [],
+        "method": {"hash": "pHash", "max_distance": 8, "min_correlation": 0.85},
+        "splits": {
+            split: {"images": 0, "per_class": {}, "balance": 1.0, "constant": 0, "constant_examples": []}
+            for split in ("train", "test")
+        },
+        "left_out": 0,
+        "comparisons": [
+            {"first": "train", "second": "train", **none},
+            {"first": "test", "second": "test", **none},
+            {"first": "test", "second": "train", **none, "exact": exact, "near": near},
+        ],
+    }
+
+
 class DatasetFactory(DjangoModelFactory[Dataset]):
     """A dataset's row; its arrays exist only when a test imports some."""
 

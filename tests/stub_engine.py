@@ -57,10 +57,11 @@ def main() -> int:
 
 def read_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    parser.add_argument("command", choices=["fit", "import", "demo", "cifar10"])
+    parser.add_argument("command", choices=["fit", "import", "demo", "cifar10", "stl10"])
     for name in ("config", "workdir", "resume", "output", "source", "download-root"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--accept-copies", action="store_true")
     parser.add_argument("--name")
     parser.add_argument("--notes", default="")
     parser.add_argument("--skip-unreadable", action="store_true")

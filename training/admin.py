@@ -171,7 +171,7 @@ class TrainingRunAdmin(JobAdmin[TrainingRun]):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:
         """Leave a dataset's manifest where it is."""
-        return super().get_queryset(request).defer("dataset__manifest")
+        return super().get_queryset(request).defer("dataset__manifest", "dataset__checks")
 
     def view_on_site(self, obj: TrainingRun) -> str:
         """Return the run's page."""
@@ -223,12 +223,12 @@ class DatasetImportAdmin(JobAdmin[DatasetImport]):
 
 @admin.register(Dataset)
 class DatasetAdmin(ReadOnlyAdmin[Dataset]):
-    """Datasets; an import makes them."""
+    """Datasets; an import makes them. Their page shows the manifest and the checks."""
 
-    list_display = ["name", "train_count", "test_count", "synthetic", "created_at"]
+    list_display = ["name", "train_count", "test_count", "synthetic", "created_at", "copies_accepted_at"]
     list_filter = ["synthetic"]
     search_fields = ["name", "sha256"]
-    exclude = ["manifest"]
+    exclude = ["manifest", "checks"]
 
     def view_on_site(self, obj: Dataset) -> str:
         """Return the dataset's page, which shows its manifest."""

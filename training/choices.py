@@ -38,6 +38,7 @@ class ImportSource(models.TextChoices):
 
     ARCHIVE = "archive", _("Archive or folder")
     CIFAR10 = "cifar10", _("CIFAR-10, downloaded")
+    STL10 = "stl10", _("STL-10, downloaded")
     DEMO = "demo", _("Demo: synthetic shapes, drawn in seconds")
 
 

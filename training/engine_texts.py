@@ -72,6 +72,8 @@ MARKED: Final = frozenset(
         gettext_noop("sealing the package"),
         gettext_noop("Writing the dataset"),
         gettext_noop("Downloading CIFAR-10"),
+        gettext_noop("Downloading STL-10"),
+        gettext_noop("Checking the images"),
         # Recipes.
         gettext_noop("Fast"),
         gettext_noop("A compact network of two million parameters that learns CIFAR-10 in minutes on a CPU."),

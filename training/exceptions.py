@@ -11,6 +11,10 @@ class NameTakenError(ServiceError):
     """A dataset of that name exists already."""
 
 
+class CopiesRefusedError(ServiceError):
+    """Test images of the dataset are exact copies of training images, and nobody accepted that."""
+
+
 class ClassesDifferError(ServiceError):
     """The version's classes are not the champion's, and nobody confirmed that this is wanted."""
 

@@ -81,7 +81,7 @@ class RunForm(forms.Form):
     """Dataset, recipe, and the settings that shall differ from the recipe's."""
 
     dataset = forms.ModelChoiceField(
-        queryset=Dataset.objects.defer("manifest"), label=gettext_lazy("Dataset"), empty_label=None
+        queryset=Dataset.objects.defer("manifest", "checks"), label=gettext_lazy("Dataset"), empty_label=None
     )
     recipe = forms.ChoiceField(label=gettext_lazy("Recipe"))
 

@@ -15,6 +15,7 @@ from django.db import Error, IntegrityError, transaction
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, Reason
 from training.doorbell import EXECUTE_IMPORT
 from training.engine.constants import MANIFEST_NAME
+from training.engine.data_checks import read_report, summarize_report
 from training.engine.events import FinishedEvent
 from training.engine.package import sync
 from training.models import Dataset, DatasetImport
@@ -53,8 +54,8 @@ class ImportWork(Work):
         match self._job.source:
             case ImportSource.DEMO:
                 return engine_command("demo", *shared)
-            case ImportSource.CIFAR10:
-                return engine_command("cifar10", *shared, f"--download-root={self._folder / 'download'}")
+            case ImportSource.CIFAR10 | ImportSource.STL10 as download:
+                return engine_command(str(download), *shared, f"--download-root={self._folder / 'download'}")
             case _:
                 options = ["--skip-unreadable"] if self._job.skip_unreadable else []
                 source = artifacts(self._job.source_path)  # an upload lies under the root, other paths are absolute
@@ -63,6 +64,7 @@ class ImportWork(Work):
     def keep(self, finished: FinishedEvent, *, log_tail: str) -> Callable[[], None]:
         """Rename the dataset to its final folder; the write adds its row and ends the import."""
         manifest = json.loads((self._output / MANIFEST_NAME).read_text())
+        report = read_report(self._output)
         if manifest["sha256"] != finished.get("dataset", {}).get("sha256"):
             raise UnusableResultError("The dataset was altered after it was written.", reason=Reason.BAD_DATASET)
         final = artifacts(self._location)
@@ -74,7 +76,7 @@ class ImportWork(Work):
             try:
                 with transaction.atomic():
                     self._job.record(log_tail=log_tail)  # takes the row before the dataset's
-                    self._job.succeed(dataset=self._create_dataset(manifest))
+                    self._job.succeed(dataset=self._create_dataset(manifest, report))
             except IntegrityError as error:
                 detail = f"A dataset named {self._job.name} exists already."
                 raise UnusableResultError(detail, reason=Reason.BAD_CONFIG) from error
@@ -92,12 +94,13 @@ class ImportWork(Work):
     def _output(self) -> Path:
         return self._folder / "dataset"
 
-    def _create_dataset(self, manifest: dict[str, Any]) -> Dataset:
+    def _create_dataset(self, manifest: dict[str, Any], report: dict[str, Any] | None) -> Dataset:
         return Dataset.objects.create(
             name=self._job.name,
             sha256=manifest["sha256"],
             location=self._location,
             manifest=manifest,
+            checks=summarize_report(report),
             synthetic=manifest["synthetic"],
             train_count=manifest["splits"]["train"]["count"],
             test_count=manifest["splits"]["test"]["count"],

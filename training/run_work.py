@@ -70,6 +70,8 @@ class RunWork(Work):
         if checkpoint is not None:
             logger.info("%s resumes from %s", run, checkpoint.name)
             arguments += ["--resume", str(checkpoint)]
+        if run.dataset.copies_accepted_at is not None:
+            arguments.append("--accept-copies")
         if settings.TRAINING_THREADS:
             arguments += ["--threads", str(settings.TRAINING_THREADS)]
         return engine_command("fit", *arguments)

@@ -17,13 +17,15 @@ from django.db.models import ExpressionWrapper, Value, fields
 from django.db.models.functions import Now
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from training.choices import ImportSource, ModelState
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
 from training.engine.config import TrainConfig
+from training.engine.data_checks import REPORT_NAME, summarize_report, write_report
 from training.engine.exceptions import ConfigError, PackageError
 from training.engine.package import sync, verify_package
-from training.exceptions import ClassesDifferError, NameTakenError, ServiceError
+from training.exceptions import ClassesDifferError, CopiesRefusedError, NameTakenError, ServiceError
 from training.jobs import Job
 from training.models import Dataset, DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
 from training.storage import UPLOADS, artifacts, free_bytes
@@ -35,6 +37,8 @@ MEBIBYTE: Final = 1024 * 1024
 # A run needs at most two checkpoints of some 50 MB, a package and its copy; CIFAR-10 as a dataset takes 184 MB, twice
 # while it is written. Below this the site itself is about to fail.
 LEAST_FREE_BYTES: Final = 512 * MEBIBYTE
+# Archive and unpacked files lie there together until the import has ended.
+DOWNLOAD_BYTES: Final = {ImportSource.CIFAR10: 350 * MEBIBYTE, ImportSource.STL10: 5_600 * MEBIBYTE}
 WORKER_SEEN_WITHIN: Final = timedelta(seconds=30)
 _PROMOTION_TRIES: Final = 20
 
@@ -55,8 +59,11 @@ def request_run(
 
     Raises:
         ConfigError: an option is unknown or its value not allowed; the message names it.
+        CopiesRefusedError: test images are exact copies of training images, and nobody accepted that.
         ServiceError: there is no room on the disk.
     """
+    if dataset.has_refused_copies:
+        raise CopiesRefusedError(_describe_copies(dataset))
     for name in ("dataset", "recipe"):
         if name in overrides:
             message = _("%(name)s is chosen by itself, not among the options.") % {"name": name}
@@ -71,6 +78,42 @@ def request_run(
         if announce:
             ring(EXECUTE_RUN, run.pk)
     return run
+
+
+def accept_copies(*, dataset: Dataset, by: User | None) -> None:
+    """Let runs use a dataset although test images of it are exact copies of training images; once and for good.
+
+    Args:
+        dataset: The dataset.
+        by: Who accepts; None for the command line.
+
+    Raises:
+        PermissionDenied: they may not.
+        ServiceError: there is nothing to accept, or it was accepted already.
+    """
+    if by is not None and not by.has_perm("training.accept_dataset_copies"):
+        raise PermissionDenied
+    if not dataset.exact_copies:
+        raise ServiceError(_("No test image of %(dataset)s is a copy of a training image.") % {"dataset": dataset})
+    unaccepted = Dataset.objects.filter(pk=dataset.pk, copies_accepted_at=None)
+    if not unaccepted.update(copies_accepted_at=Now(), copies_accepted_by=by):
+        raise ServiceError(_("The copies in %(dataset)s were accepted already.") % {"dataset": dataset})
+    dataset.refresh_from_db()
+    logger.info("%s of %s were accepted by %s", dataset.exact_copies, dataset, by or "the command line")
+
+
+def record_checks(*, dataset: Dataset, report: Mapping[str, Any]) -> None:
+    """Store a new report of a dataset's checks, beside its files and in its row.
+
+    Raises:
+        ServiceError: the report cannot be written.
+    """
+    try:
+        write_report(report, dataset.path / REPORT_NAME)
+    except OSError as error:
+        raise ServiceError(_("The report could not be stored: %(why)s.") % {"why": error.strerror}) from error
+    dataset.checks = summarize_report(report)
+    dataset.save(update_fields=["checks"])
 
 
 def may_cancel(job: Job, user: User) -> bool:
@@ -123,6 +166,7 @@ def request_import(
         ServiceError: the name or the source cannot be used, or there is no room on the disk.
     """
     _check_source(source, upload=upload, source_path=source_path)
+    needed_bytes = LEAST_FREE_BYTES + DOWNLOAD_BYTES.get(source, 0) + (upload.size or 0 if upload else 0)
     job = DatasetImport(
         owner=owner,
         name=name,
@@ -138,7 +182,7 @@ def request_import(
         parts = [f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items()]
         raise ServiceError(" ".join(parts)) from error
     _require_free_name(name)
-    _require_free_bytes(LEAST_FREE_BYTES + (upload.size or 0 if upload else 0))
+    _require_free_bytes(needed_bytes)
     stored = None if upload is None else _store_upload(upload)
     try:
         with transaction.atomic():
@@ -205,6 +249,18 @@ def has_training_worker() -> bool:
     """Whether a worker that carries out runs and imports was heard of lately."""
     since = ExpressionWrapper(Now() - Value(WORKER_SEEN_WITHIN), output_field=fields.DateTimeField())
     return any("training" in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
+
+
+def _describe_copies(dataset: Dataset) -> str:
+    count = dataset.exact_copies
+    sentence = ngettext(
+        "%(count)s test image of %(dataset)s is an exact copy of a training image; accept it on the dataset’s page, "
+        "or with: manage.py check_dataset %(dataset)s --accept-copies",
+        "%(count)s test images of %(dataset)s are exact copies of training images; accept them on the dataset’s page, "
+        "or with: manage.py check_dataset %(dataset)s --accept-copies",
+        count,
+    )
+    return sentence % {"count": count, "dataset": dataset}
 
 
 class _ChampionMovedError(Exception):

@@ -20,5 +20,6 @@ urlpatterns = [
     path("data/imports/<int:pk>/live/", imports.ImportLiveView.as_view(), name="import_live"),
     path("data/imports/<int:pk>/cancel/", imports.ImportCancelView.as_view(), name="import_cancel"),
     path("data/<int:pk>/", datasets.DatasetView.as_view(), name="dataset"),
+    path("data/<int:pk>/accept-copies/", datasets.DatasetAcceptCopiesView.as_view(), name="dataset_accept_copies"),
     path("data/<int:pk>/sample/<int:class_index>.png", datasets.DatasetSampleView.as_view(), name="dataset_sample"),
 ]

@@ -12,6 +12,7 @@ _PERMISSIONS: dict[str, list[str]] = {
     USER: ["training.view_modelversion"],
     TRAINER: [
         "training.view_dataset",
+        "training.accept_dataset_copies",
         "training.view_datasetimport",
         "training.add_datasetimport",
         "training.view_trainingrun",

@@ -25,7 +25,21 @@ MODULES = sorted(
     if "migrations" not in path.parts and "engine" not in path.parts
 )
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext"}
-NO_WORDS = {"cifarsite", "CIFAR", "English", "Français", "F", "MLflow", "px", "UTC", "v", "nbsp", "rsaquo", "middot"}
+NO_WORDS = {
+    "cifarsite",
+    "CIFAR",
+    "English",
+    "Français",
+    "F",
+    "MLflow",
+    "STL",
+    "px",
+    "UTC",
+    "v",
+    "nbsp",
+    "rsaquo",
+    "middot",
+}
 """What may stand in a template without being marked: it is the same in every language."""
 
 

@@ -14,7 +14,9 @@ from django.utils import timezone
 
 from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory
 from tests.fixtures import StubEngine
+from tests.training.engine.test_data_checks import make_dataset
 from training.choices import JobStatus, ModelState
+from training.engine.data_checks import read_report
 from training.management.commands.train import parse_setting
 from training.management.following import Display, follow
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun, Worker
@@ -197,10 +199,12 @@ class TestImportDataset:
         job = DatasetImport.objects.get()
         assert (job.source_path, job.skip_unreadable, job.notes) == (str(archive), True, "from a drawer")
 
-    def test_cifar10_has_a_name_of_its_own(self) -> None:
-        run_command("import_dataset", "--cifar10", "--no-wait")
+    @pytest.mark.parametrize("source", ["cifar10", "stl10"])
+    def test_a_download_has_a_name_of_its_own(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("training.services.free_bytes", lambda: 10 * 1024**3)
+        run_command("import_dataset", f"--{source}", "--no-wait")
         job = DatasetImport.objects.get()
-        assert (job.name, job.source, job.status) == ("cifar10", "cifar10", JobStatus.QUEUED)
+        assert (job.name, job.source, job.status) == (source, source, JobStatus.QUEUED)
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -219,6 +223,45 @@ class TestImportDataset:
         assert words in sentence
         assert "\n" not in sentence
         assert not DatasetImport.objects.exists()
+
+
+class TestCheckDataset:
+    @pytest.fixture
+    def leaky(self, tmp_path: Path) -> Dataset:
+        path = make_dataset(tmp_path / "leaky", wrong=True)
+        manifest = json.loads((path / "manifest.json").read_text())
+        dataset: Dataset = DatasetFactory.create(name="leaky", location=str(path), manifest=manifest)
+        return dataset
+
+    def test_it_says_and_stores_what_it_finds(self, leaky: Dataset) -> None:
+        assert run_command("check_dataset", "leaky").splitlines()[-6:] == [
+            "train: 20 images, 1 of a single colour, smallest class 82% of the largest",
+            "test: 10 images, 0 of a single colour, smallest class 43% of the largest",
+            "train in train: 4 exact copies, 0 near copies, 2 with another class",
+            "test in test: 0 exact copies, 0 near copies, 0 with another class",
+            "test in train: 1 exact copies, 2 near copies, 1 with another class",
+            "No run uses leaky until its exact copies are accepted with --accept-copies.",
+        ]
+        leaky.refresh_from_db()
+        assert (leaky.exact_copies, leaky.has_refused_copies) == (1, True)
+        assert "test_copies" not in leaky.checks
+
+    def test_json_and_another_dataset(self, leaky: Dataset, tmp_path: Path) -> None:
+        DatasetFactory.create(name="other", location=str(make_dataset(tmp_path / "other", seed=1)))
+        printed = json.loads(run_command("check_dataset", "leaky", "--against", "other", "--json"))
+        assert printed == read_report(leaky.path)
+        assert [one["name"] for one in printed["against"]] == ["other"]
+
+    def test_copies_are_accepted_once(self, leaky: Dataset) -> None:
+        run_command("check_dataset", "leaky", "--accept-copies")
+        leaky.refresh_from_db()
+        assert (leaky.has_refused_copies, leaky.copies_accepted_by) == (False, None)
+        assert refusal("check_dataset", "leaky", "--accept-copies") == "The copies in leaky were accepted already."
+
+    def test_wrong_values_are_one_sentence(self) -> None:
+        DatasetFactory.create(name="empty")
+        assert refusal("check_dataset", "x") == "There is no dataset named x. Imported are: empty."
+        assert "is not an imported dataset" in refusal("check_dataset", "empty")
 
 
 class TestPromote:

@@ -452,6 +452,7 @@ class TestImport:
         [
             (ImportSource.DEMO, ["demo", "--name=shapes"]),
             (ImportSource.CIFAR10, ["cifar10", "--name=shapes"]),
+            (ImportSource.STL10, ["stl10", "--name=shapes"]),
             (ImportSource.ARCHIVE, ["import", "--name=shapes"]),
         ],
     )
@@ -467,6 +468,7 @@ class TestImport:
         rest = {
             ImportSource.DEMO: [],
             ImportSource.CIFAR10: [f"--download-root={folder / 'download'}"],
+            ImportSource.STL10: [f"--download-root={folder / 'download'}"],
             ImportSource.ARCHIVE: ["--source=/data/a.zip", "--notes=-n"],
         }
         assert told == [*command, f"--output={folder / 'dataset'}", *rest[source]]

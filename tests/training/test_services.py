@@ -15,14 +15,22 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.factories import DatasetFactory, DatasetImportFactory, ModelVersionFactory, TrainingRunFactory, UserFactory
+from tests.factories import (
+    DatasetFactory,
+    DatasetImportFactory,
+    ModelVersionFactory,
+    TrainingRunFactory,
+    UserFactory,
+    check_report,
+)
 from training import services
 from training.choices import ImportSource, JobStatus, ModelState
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
 from training.engine.exceptions import ConfigError
-from training.exceptions import ClassesDifferError, NameTakenError, ServiceError
-from training.models import DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
+from training.exceptions import ClassesDifferError, CopiesRefusedError, NameTakenError, ServiceError
+from training.models import Dataset, DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
 from training.services import (
+    accept_copies,
     cancel_import,
     cancel_run,
     has_training_worker,
@@ -88,6 +96,46 @@ class TestRequestRun:
         assert rung == []
 
 
+class TestCopies:
+    @pytest.fixture
+    def leaky(self) -> Dataset:
+        dataset: Dataset = DatasetFactory.create(name="leaky", checks=check_report("leaky", exact=3, near=5))
+        return dataset
+
+    def test_exact_copies_across_the_splits_stop_a_run(self, leaky: Dataset, rung: list[tuple[str, int]]) -> None:
+        with pytest.raises(CopiesRefusedError, match=r"^3 test images of leaky are exact copies of training images; "):
+            request_run(owner=None, dataset=leaky, recipe="fast", overrides={})
+        assert not TrainingRun.objects.exists()
+        assert rung == []
+
+    def test_near_copies_stop_nothing(self) -> None:
+        dataset = DatasetFactory.create(checks=check_report("near", near=9))
+        assert request_run(owner=None, dataset=dataset, recipe="fast", overrides={}).pk
+
+    def test_they_are_accepted_once_for_everybody(self, leaky: Dataset) -> None:
+        trainer = UserFactory.create(groups=["trainer"])
+        accept_copies(dataset=leaky, by=trainer)
+        leaky.refresh_from_db()
+        assert leaky.copies_accepted_by == trainer
+        assert leaky.copies_accepted_at is not None
+        assert request_run(owner=UserFactory.create(), dataset=leaky, recipe="fast", overrides={}).pk
+        with pytest.raises(ServiceError, match="The copies in leaky were accepted already"):
+            accept_copies(dataset=leaky, by=None)
+        leaky.refresh_from_db()
+        assert leaky.copies_accepted_by == trainer
+
+    def test_not_everybody_may(self, leaky: Dataset) -> None:
+        with pytest.raises(PermissionDenied):
+            accept_copies(dataset=leaky, by=UserFactory.create(groups=["user"]))
+        leaky.refresh_from_db()
+        assert leaky.copies_accepted_at is None
+
+    @pytest.mark.parametrize("checks", [{}, check_report("x", near=9)], ids=["unchecked", "near"])
+    def test_there_must_be_something_to_accept(self, checks: dict[str, Any]) -> None:
+        with pytest.raises(ServiceError, match="No test image of sound is a copy"):
+            accept_copies(dataset=DatasetFactory.create(name="sound", checks=checks), by=None)
+
+
 class TestCancel:
     def test_who_may(self) -> None:
         owner = UserFactory.create(groups=["trainer"])
@@ -124,6 +172,12 @@ class TestCancel:
 
 
 class TestRequestImport:
+    def test_a_download_needs_room_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(services, "free_bytes", lambda: 5 * 1024**3)
+        with pytest.raises(ServiceError, match=r"5.0.GB are free, 6.0.GB are needed"):
+            request_import(owner=None, name="stl10", source=ImportSource.STL10)
+        assert request_import(owner=None, name="cifar10", source=ImportSource.CIFAR10).pk
+
     def test_the_demo_needs_nothing(self, rung: list[tuple[str, int]]) -> None:
         job = request_import(owner=None, name="demo", source=ImportSource.DEMO)
         assert (job.status, job.name, job.source_path, job.owns_source) == (JobStatus.QUEUED, "demo", "", False)

@@ -95,6 +95,15 @@ class _TarStream:
             raise refuse_entry(self.entry, "is cut short: the archive ends inside it")
         return data[:size]
 
+    def skip_padded(self, size: int) -> None:
+        """Step over `size` bytes and the padding that follows them, holding little of them.
+
+        Raises:
+            ArchiveError: As `read_padded`.
+        """
+        for start in range(0, size, _DRAIN_BYTES):
+            self.read_padded(min(_DRAIN_BYTES, size - start))
+
     def drain(self) -> None:
         """Read what follows the end mark, so that the compressed stream's own checksum is verified.
 
@@ -126,10 +135,13 @@ def iterate_tar(
         stream = _TarStream(_unpack(file, compression), guard=guard)
         while (member := _next_member(stream)) is not None:
             name = guard.admit(member.name, size=member.size, is_folder=member.is_folder)
+            if is_ignored(name):
+                stream.skip_padded(member.size)
+                continue
             data = stream.read_padded(member.size)
             if member.is_folder:
                 on_folder(name)
-            elif not is_ignored(name):
+            else:
                 yield SourceEntry(name, data, file.tell())
         stream.drain()
 

@@ -40,7 +40,7 @@ class _DirectoryGuard(io.BufferedReader):
 
     def __init__(self, path: Path, *, max_read_bytes: int) -> None:
         super().__init__(path.open("rb", buffering=0))
-        self._max_read_bytes = max_read_bytes
+        self.max_read_bytes = max_read_bytes
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read at most `size` bytes.
@@ -48,8 +48,8 @@ class _DirectoryGuard(io.BufferedReader):
         Raises:
             ArchiveError: More than the limit was asked for.
         """
-        if size is not None and size > self._max_read_bytes:
-            message = f"The archive's directory is larger than {self._max_read_bytes:,} bytes."
+        if size is not None and size > self.max_read_bytes:
+            message = f"The archive's directory is larger than {self.max_read_bytes:,} bytes."
             raise ArchiveError(message, too_large=True)
         return super().read(size)
 
@@ -78,6 +78,7 @@ def iterate_zip(
             message = "The archive's directory is missing, truncated or damaged."
             raise ArchiveError(message) from error
         with archive:
+            file.max_read_bytes = max(file.max_read_bytes, limits.largest_entry_bytes)  # the directory has been read
             infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
             names = [_admit(info, guard=guard, limits=limits) for info in infos]
             starts = _locate_data(file, infos, directory_start=archive.start_dir)

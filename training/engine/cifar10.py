@@ -7,15 +7,10 @@ Source: Krizhevsky, "Learning multiple layers of features from tiny images" (200
 
 from __future__ import annotations
 
-import contextlib
 import re
-import socket
-import sys
-from collections.abc import Iterable, Iterator
-from http.client import HTTPException
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.error import URLError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +18,9 @@ from numpy.typing import NDArray
 from training.engine.archive_rules import refuse_entry
 from training.engine.constants import CIFAR10_CLASS_KEYS, IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.dataset_draft import Split, draft_dataset
-from training.engine.exceptions import DatasetError, NetworkError
+from training.engine.downloads import fetch
+from training.engine.exceptions import DatasetError
+from training.engine.progress import ProgressCallback, ignore_progress
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -33,13 +30,8 @@ CLASS_LIST_NAME: Final = "batches.meta.txt"
 SIDE_FILES: Final = frozenset({CLASS_LIST_NAME, "readme.html"})
 """What lies beside the binary batches in the original archive."""
 
-DOWNLOAD_TIMEOUT_SECONDS: Final = 30.0
 _RECORD_BYTES: Final = 1 + IMAGE_CHANNELS * IMAGE_SIZE * IMAGE_SIZE
 _BATCH_ROWS: Final = 10_000
-_NO_NETWORK: Final = (
-    "CIFAR-10 could not be downloaded: the network does not answer. "
-    "Import an archive or a folder of images instead, or use the synthetic `demo` dataset."
-)
 
 
 def parse_batch(data: bytes, *, entry: str) -> tuple[NDArray[np.uint8], list[str]]:
@@ -88,13 +80,20 @@ def check_batch_numbers(numbers: Iterable[int]) -> None:
             raise DatasetError(f"Training batch 'data_batch_{number}.bin' is missing.")
 
 
-def download_cifar10(output: Path, *, download_root: Path, name: str = "cifar10") -> dict[str, Any]:
+def download_cifar10(
+    output: Path,
+    *,
+    download_root: Path,
+    name: str = "cifar10",
+    on_progress: ProgressCallback = ignore_progress,
+) -> dict[str, Any]:
     """Download CIFAR-10 with torchvision, or take it from `download_root`, and write a dataset directory.
 
     Args:
         output: The final directory; it must not exist.
         download_root: Where the download is kept.
         name: The dataset's name.
+        on_progress: Told how far the checks of the images are.
 
     Returns:
         The manifest.
@@ -111,28 +110,10 @@ def download_cifar10(output: Path, *, download_root: Path, name: str = "cifar10"
                 rows = slice(start, start + _BATCH_ROWS)
                 class_keys = [CIFAR10_CLASS_KEYS[label] for label in batch.targets[rows]]
                 draft.add(split, batch.data[rows], class_keys=class_keys, entry="")
-        return draft.publish(name=name, source="torchvision-cifar10", by_class=False)
+        return draft.publish(name=name, source="torchvision-cifar10", by_class=False, on_progress=on_progress)
 
 
 def _fetch(root: Path, *, is_train: bool) -> CIFAR10:
     from torchvision.datasets import CIFAR10  # noqa: PLC0415  imports torch, which no other import needs
 
-    try:
-        with _download_environment():
-            return CIFAR10(str(root), train=is_train, download=True)
-    except (URLError, TimeoutError, ConnectionError, HTTPException) as error:
-        raise NetworkError(_NO_NETWORK) from error
-    except RuntimeError as error:
-        raise DatasetError("The CIFAR-10 download does not have the expected checksum; remove it and retry.") from error
-
-
-@contextlib.contextmanager
-def _download_environment() -> Iterator[None]:
-    """Give urllib a timeout, which torchvision does not, and keep chatter off standard output, which carries events."""
-    previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_SECONDS)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        socket.setdefaulttimeout(previous)
+    return fetch(lambda: CIFAR10(str(root), train=is_train, download=True), title="CIFAR-10")

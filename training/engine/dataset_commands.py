@@ -1,4 +1,4 @@
-"""The command line of datasets: `import`, `demo` and `cifar10`, each telling its progress as events."""
+"""The command line of datasets: `import`, `demo`, `cifar10` and `stl10`, each telling its progress as events."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from training.engine.datasets import import_dataset
 from training.engine.demo import make_demo
 from training.engine.events import emit
 from training.engine.exceptions import EngineError
+from training.engine.stl10 import download_stl10
 
 
 class _StopRequestedError(BaseException):
@@ -43,11 +44,12 @@ def add_dataset_commands(subparsers: argparse._SubParsersAction[argparse.Argumen
     parser.add_argument("--test-per-class", type=_positive_count, default=40, help="images")
     parser.set_defaults(run=_run_demo)
 
-    parser = subparsers.add_parser("cifar10", help="download CIFAR-10, checksummed, with torchvision")
-    parser.add_argument("--name", default="cifar10", help="name of the dataset")
-    parser.add_argument("--output", required=True, type=Path, help="directory to create")
-    parser.add_argument("--download-root", required=True, type=Path, help="where the download is kept")
-    parser.set_defaults(run=_run_cifar10)
+    for command, title, run in (("cifar10", "CIFAR-10", _run_cifar10), ("stl10", "STL-10", _run_stl10)):
+        parser = subparsers.add_parser(command, help=f"download {title}, checksummed, with torchvision")
+        parser.add_argument("--name", default=command, help="name of the dataset")
+        parser.add_argument("--output", required=True, type=Path, help="directory to create")
+        parser.add_argument("--download-root", required=True, type=Path, help="where the download is kept")
+        parser.set_defaults(run=run)
 
 
 def _run_import(arguments: argparse.Namespace) -> int:
@@ -79,7 +81,18 @@ def _run_demo(arguments: argparse.Namespace) -> int:
 def _run_cifar10(arguments: argparse.Namespace) -> int:
     emit("progress", done=0, total=1, message="Downloading CIFAR-10")
     return _report(
-        lambda: download_cifar10(arguments.output, download_root=arguments.download_root, name=arguments.name)
+        lambda: download_cifar10(
+            arguments.output, download_root=arguments.download_root, name=arguments.name, on_progress=_emit_progress
+        )
+    )
+
+
+def _run_stl10(arguments: argparse.Namespace) -> int:
+    emit("progress", done=0, total=1, message="Downloading STL-10")
+    return _report(
+        lambda: download_stl10(
+            arguments.output, download_root=arguments.download_root, name=arguments.name, on_progress=_emit_progress
+        )
     )
 
 

@@ -25,12 +25,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.engine.constants import CIFAR10_CLASS_KEYS, DATASET_SCHEMA, IMAGE_SIZE, MANIFEST_NAME
+from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.dataset_arrays import ColorMoments, write_images
 from training.engine.exceptions import DatasetError, DiskFullError
 from training.engine.package import hash_file, sync
+from training.engine.progress import ProgressCallback, ignore_progress
 
 Split = Literal["train", "test"]
-Source = Literal["archive", "folder", "cifar10-binary", "torchvision-cifar10", "demo"]
+Source = Literal[
+    "archive", "folder", "cifar10-binary", "torchvision-cifar10", "stl10-binary", "torchvision-stl10", "demo"
+]
 SPLITS: Final[tuple[Split, ...]] = get_args(Split)
 
 
@@ -85,8 +89,9 @@ class DatasetDraft:
         notes: str = "",
         skipped: Sequence[dict[str, str]] = (),
         by_class: bool = True,
+        on_progress: ProgressCallback = ignore_progress,
     ) -> dict[str, Any]:
-        """Write arrays and manifest, flush them to disk and give the directory its name.
+        """Write arrays and manifest, check the images, flush all to disk and give the directory its name.
 
         Args:
             name: The dataset's name.
@@ -94,6 +99,7 @@ class DatasetDraft:
             notes: What a reader should know about it.
             skipped: `entry` and `reason` of every file that was left out.
             by_class: Order images by class, then entry; otherwise by entry alone.
+            on_progress: Told how far the check of the images is.
 
         Returns:
             The manifest.
@@ -118,7 +124,8 @@ class DatasetDraft:
                 "mean": colors["train"].mean,
                 "std": colors["train"].std,
                 "skipped": list(skipped),
-            }
+            },
+            on_progress=on_progress,
         )
 
     def close(self) -> None:
@@ -154,12 +161,13 @@ class DatasetDraft:
         counts = self.count_per_class(split)
         return {"count": sum(counts.values()), "per_class": {key: counts[key] for key in class_keys}}
 
-    def _seal(self, manifest: dict[str, Any]) -> dict[str, Any]:
+    def _seal(self, manifest: dict[str, Any], *, on_progress: ProgressCallback) -> dict[str, Any]:
         files = sorted(self._folder.glob("*.npy"))
         manifest["files"] = {file.name: hash_file(file) for file in files}
         manifest["sha256"] = hash_manifest(manifest)
         manifest_path = self._folder / MANIFEST_NAME
         manifest_path.write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(check_dataset(self._folder, on_progress=on_progress), self._folder / REPORT_NAME)
         for path in (*files, manifest_path, self._folder):
             sync(path)
         self._folder.rename(self._output)

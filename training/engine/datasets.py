@@ -1,7 +1,7 @@
 """Importing images into the house format: an archive or a folder in, a dataset directory out.
 
-Two layouts are understood, each alone or inside one top folder: `train/<class>/*` with `test/<class>/*`, and CIFAR-10's
-binary batches `data_batch_N.bin` with `test_batch.bin`.
+Three layouts are understood, each alone or inside one top folder: `train/<class>/*` with `test/<class>/*`, CIFAR-10's
+binary batches `data_batch_N.bin` with `test_batch.bin`, and STL-10's binary files.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from training.engine import stl10
 from training.engine.archive_rules import ArchiveLimits, SourceEntry, refuse_entry, shown_name
 from training.engine.archives import DEFAULT_LIMITS, count_files, iterate_archive, iterate_folder
 from training.engine.cifar10 import (
@@ -24,18 +25,12 @@ from training.engine.cifar10 import (
 from training.engine.dataset_draft import SPLITS, DatasetDraft, Source, Split, draft_dataset
 from training.engine.exceptions import DatasetError
 from training.engine.photograph import ImageLimits, PhotographError, decode_photograph, to_rgb_square
-
-ProgressCallback = Callable[[int, int, str], None]
-"""Called with what is done, what there is in all (in one unit, the source's own), and a sentence."""
+from training.engine.progress import ProgressCallback, ignore_progress
 
 MAX_CLASSES: Final = 1_000
 MAX_CLASS_NAME_CHARACTERS: Final = 64
 _PROGRESS_EVERY: Final = 500
 _LAYOUT: Final = "lies outside train/<class>/ and test/<class>/ and is no CIFAR-10 binary batch"
-
-
-def ignore_progress(_done: int, _total: int, _message: str) -> None:
-    """Do nothing: for callers that want no progress."""
 
 
 def import_dataset(
@@ -75,13 +70,14 @@ def import_dataset(
             if number % _PROGRESS_EVERY == 0:
                 on_progress(entry.position, total, f"{number:,} files read")
         on_progress(total, total, "Writing the dataset")
-        importer.check()
+        importer.complete()
         return draft.publish(
             name=name,
             source=importer.describe_source(is_folder=source.is_dir()),
             notes=notes,
             skipped=importer.skipped,
-            by_class=not importer.has_batches,
+            by_class=not importer.is_ordered,
+            on_progress=on_progress,
         )
 
 
@@ -124,8 +120,14 @@ class _Importer:
         self._top: str | None = None
         self._declared: dict[Split, set[str]] = {split: set() for split in SPLITS}
         self._batch_numbers: list[int] = []
+        self._stl10 = stl10.Stl10Files()
         self._has_images = False
-        self.has_batches = False
+        self._has_batches = False
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether the images have an order of their own: that of the binary files."""
+        return self._has_batches or bool(self._stl10)
 
     def declare_folder(self, name: str) -> None:
         """Note a class that exists as a folder, so that it is missed when it holds nothing."""
@@ -143,23 +145,36 @@ class _Importer:
         if batch := BATCH_NAME.fullmatch(base_name):
             self._take_batch(entry, base_name, number=batch[1])
             return
+        if base_name in stl10.FILE_NAMES:
+            self._stl10.take(base_name, entry.data, entry=entry.name)
+            return
         split, parts = self._split_of(entry.name)
         if split is not None and len(parts) == 2:
             self._take_image(entry, split, class_key=_check_class_name(parts[0], entry=entry.name))
         elif base_name == CLASS_LIST_NAME:
             check_class_list(entry.data, entry=entry.name)
-        elif base_name not in SIDE_FILES:
+        elif base_name == stl10.CLASS_LIST_NAME:
+            stl10.check_class_list(entry.data, entry=entry.name)
+        elif base_name not in SIDE_FILES | stl10.SIDE_FILES:
             self._skip_or_refuse(entry.name, _LAYOUT)
 
-    def check(self) -> None:
-        """Make sure that the source was complete.
+    def complete(self) -> None:
+        """Make sure that the source was complete, and add what had to wait for its end.
 
         Raises:
-            DatasetError: Two layouts are mixed, a batch is missing, or a class folder holds no readable image.
+            DatasetError: Two layouts are mixed, a binary file is missing, or a class folder holds no readable image.
         """
-        if self.has_batches and self._has_images:
-            raise DatasetError("The source mixes class folders and CIFAR-10 binary batches.")
+        layouts = {
+            "class folders": self._has_images,
+            "CIFAR-10 binary batches": self._has_batches,
+            "STL-10 binary files": bool(self._stl10),
+        }
+        present = [layout for layout, is_present in layouts.items() if is_present]
+        if len(present) > 1:
+            raise DatasetError(f"The source mixes {' and '.join(present)}.")
         check_batch_numbers(self._batch_numbers)
+        if self._stl10:
+            self._stl10.add_to(self._draft)
         for split in SPLITS:
             counts = self._draft.count_per_class(split)
             for class_key in sorted(self._declared[split]):
@@ -168,8 +183,10 @@ class _Importer:
 
     def describe_source(self, *, is_folder: bool) -> Source:
         """Return the manifest's word for where the images come from."""
-        if self.has_batches:
+        if self._has_batches:
             return "cifar10-binary"
+        if self._stl10:
+            return "stl10-binary"
         return "folder" if is_folder else "archive"
 
     def _split_of(self, name: str) -> tuple[Split | None, list[str]]:
@@ -182,7 +199,7 @@ class _Importer:
         return None, parts
 
     def _take_batch(self, entry: SourceEntry, base_name: str, *, number: str | None) -> None:
-        self.has_batches = True
+        self._has_batches = True
         if number is not None:
             self._batch_numbers.append(int(number))
         pixels, class_keys = parse_batch(entry.data, entry=entry.name)

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from training.engine.constants import IMAGE_SIZE
 from training.engine.dataset_draft import SPLITS, draft_dataset
-from training.engine.datasets import ProgressCallback, ignore_progress
+from training.engine.progress import ProgressCallback, ignore_progress
 
 NOTES: Final = "Synthetic shapes drawn by the program; not photographs, and no measure of a model's worth."
 
@@ -104,7 +104,7 @@ def make_demo(
                     done += 1
                     if done % _PROGRESS_EVERY == 0:
                         on_progress(done, total, f"{done:,} images drawn")
-        return draft.publish(name=name, source="demo", notes=NOTES)
+        return draft.publish(name=name, source="demo", notes=NOTES, on_progress=on_progress)
 
 
 def draw_shape(class_key: str, *, generator: np.random.Generator) -> NDArray[np.uint8]:

@@ -87,7 +87,7 @@ class ProgressEvent(TypedDict):
 
 
 class FinishedEvent(TypedDict):
-    """The work is done: a fit names its package and metrics, an import carries its dataset's manifest."""
+    """The work is done: a fit names its package and metrics, an import its dataset's manifest, a check its report."""
 
     event: Literal["finished"]
     package: NotRequired[str | None]
@@ -95,6 +95,7 @@ class FinishedEvent(TypedDict):
     metrics: NotRequired[dict[str, Any]]
     wall_seconds: NotRequired[float]
     dataset: NotRequired[dict[str, Any]]
+    report: NotRequired[dict[str, Any]]
 
 
 class StoppedEvent(TypedDict):

@@ -36,6 +36,19 @@ class DatasetError(EngineError):
     reason: ClassVar[Reason] = "bad_dataset"
 
 
+class CopiesError(DatasetError):
+    """Test images that are exact copies of training images, and nobody accepted that.
+
+    Args:
+        message: One sentence.
+        count: How many test images.
+    """
+
+    def __init__(self, message: str, *, count: int) -> None:
+        super().__init__(message)
+        self.count = count
+
+
 class DivergedError(EngineError):
     """The training loss became infinite or not a number."""
 

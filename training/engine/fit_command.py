@@ -17,6 +17,9 @@ def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("--workdir", required=True, type=Path, help="receives checkpoints and the package")
     parser.add_argument("--resume", type=Path, metavar="CHECKPOINT_DIR", help="checkpoint to continue from")
     parser.add_argument("--threads", type=_thread_count, help="threads for one operation")
+    parser.add_argument(
+        "--accept-copies", action="store_true", help="train although test images are exact copies of training images"
+    )
     parser.set_defaults(run=_run_fit)
 
 
@@ -28,6 +31,7 @@ def _run_fit(arguments: argparse.Namespace) -> int:
         workdir=arguments.workdir,
         resume=arguments.resume,
         threads=arguments.threads,
+        accept_copies=arguments.accept_copies,
     )
 
 

@@ -61,6 +61,24 @@ def top_k_accuracy(logits: Tensor, labels: Tensor, *, k: int) -> float:
     return (top == labels.unsqueeze(1)).any(dim=1).double().mean().item()
 
 
+def leave_out_copies(logits: Tensor, labels: Tensor, *, copies: Sequence[int]) -> dict[str, Any]:
+    """Compute the accuracy on test images that do not occur, exactly or nearly, among the training images.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) int64.
+        copies: Positions of the test images that do.
+
+    Returns:
+        `accuracy_without_near_duplicates`, a fraction, or None when nothing is left; `near_duplicate_count`, the images
+        left out.
+    """
+    is_kept = torch.ones(len(labels), dtype=torch.bool)
+    is_kept[list(copies)] = False
+    accuracy = top_k_accuracy(logits[is_kept], labels[is_kept], k=1) if is_kept.any() else None
+    return {"accuracy_without_near_duplicates": accuracy, "near_duplicate_count": len(copies)}
+
+
 def confusion_matrix(predicted: Tensor, labels: Tensor, *, class_count: int) -> Tensor:
     """Count images by true class (row) and predicted class (column), as (K, K) int64."""
     cells = torch.bincount(labels * class_count + predicted, minlength=class_count**2)

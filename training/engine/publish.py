@@ -27,10 +27,11 @@ from training.engine.constants import (
     WEIGHTS_NAME,
 )
 from training.engine.data import Dataset, Split
+from training.engine.data_checks import read_report
 from training.engine.device import Device, list_versions, reference_device
 from training.engine.evaluate import predict_logits
 from training.engine.export import PARITY_BATCH_SIZE, Parity, check_parity, export_onnx, round_weights, save_weights
-from training.engine.metrics import compute_metrics
+from training.engine.metrics import compute_metrics, leave_out_copies
 from training.engine.networks import WhitenedCnn
 from training.engine.package import PackageManifest, seal_package, verify_package
 from training.engine.seed import make_generator
@@ -148,10 +149,12 @@ def _measure(
     temperature = fit_temperature(logits, images.labels)
     on_stage(1, PUBLISH_STAGES[1])
     test_logits = predict_logits(network, dataset.test, device=device)
+    metrics = compute_metrics(test_logits, dataset.test.labels, class_keys=dataset.class_keys, temperature=temperature)
+    report = read_report(dataset.path)
+    if report is not None and report["test_copies"]:
+        metrics |= leave_out_copies(test_logits, dataset.test.labels, copies=report["test_copies"])
     return Measured(
-        metrics=compute_metrics(
-            test_logits, dataset.test.labels, class_keys=dataset.class_keys, temperature=temperature
-        ),
+        metrics=metrics,
         temperature=temperature,
         threshold=fit_threshold(logits),
         calibration_split="validation" if len(validation) else "train",

@@ -16,6 +16,7 @@ from training.engine.checkpoint import load_newest_checkpoint
 from training.engine.config import TrainConfig
 from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE, PUBLISH_STAGES
 from training.engine.data import load_dataset
+from training.engine.data_checks import read_report, require_separate_splits
 from training.engine.device import choose_device
 from training.engine.events import emit
 from training.engine.exceptions import ConfigError, EngineError, Reason
@@ -46,7 +47,9 @@ class StopFlag:
         self.is_set = True
 
 
-def run_fit(*, config_path: Path, workdir: Path, resume: Path | None, threads: int | None) -> int:
+def run_fit(
+    *, config_path: Path, workdir: Path, resume: Path | None, threads: int | None, accept_copies: bool = False
+) -> int:
     """Train as a configuration file says and return the process's exit code; every end is told by an event.
 
     Args:
@@ -54,6 +57,7 @@ def run_fit(*, config_path: Path, workdir: Path, resume: Path | None, threads: i
         workdir: Directory that receives checkpoints and the package; created when missing.
         resume: A checkpoint, or a directory of checkpoints, to continue from.
         threads: Threads for one operation; torch's own choice when None.
+        accept_copies: Whether test images may be exact copies of training images.
     """
     stop = StopFlag()
     stop.install()
@@ -62,6 +66,7 @@ def run_fit(*, config_path: Path, workdir: Path, resume: Path | None, threads: i
         torch.set_num_threads(threads)
     try:
         config = read_config(config_path)
+        require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
         _fit(config, workdir=workdir, resume=resume, stop=stop)
     except StopRequested as stopped:
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))

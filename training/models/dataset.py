@@ -10,6 +10,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from training.choices import ImportSource
+from training.engine.data_checks import count_exact_copies
 from training.jobs import Job
 
 validate_name = RegexValidator(
@@ -19,12 +20,25 @@ validate_name = RegexValidator(
 
 
 class Dataset(models.Model):
-    """An imported dataset: a directory of memory-mapped arrays that never changes, and its manifest."""
+    """An imported dataset: a directory of memory-mapped arrays that never changes, its manifest, and its faults.
+
+    Test images that are exact copies of training images stop every run, until `copies_accepted_at` is set, once.
+    """
 
     name = models.CharField(_("name"), max_length=63, unique=True, validators=[validate_name])
     sha256 = models.CharField(_("manifest hash"), max_length=64)
     location = models.CharField(_("folder under the artifacts root"), max_length=255)
     manifest = models.JSONField(_("manifest"))
+    checks = models.JSONField(_("report of the checks"), default=dict, blank=True)  # empty: never checked
+    copies_accepted_at = models.DateTimeField(_("copies accepted"), null=True, blank=True)
+    copies_accepted_by = models.ForeignKey(  # empty as well when the command line accepted them
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("copies accepted by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
     synthetic = models.BooleanField(_("synthetic"), default=False)
     train_count = models.PositiveIntegerField(_("training images"))
     test_count = models.PositiveIntegerField(_("test images"))
@@ -34,6 +48,7 @@ class Dataset(models.Model):
         verbose_name = _("dataset")
         verbose_name_plural = _("datasets")
         ordering = ["name"]
+        permissions = [("accept_dataset_copies", _("Can accept test images that are copies of training images"))]
 
     def __str__(self) -> str:
         return self.name
@@ -42,6 +57,16 @@ class Dataset(models.Model):
     def path(self) -> Path:
         """Directory of the arrays."""
         return Path(settings.ARTIFACTS_ROOT) / self.location
+
+    @property
+    def exact_copies(self) -> int:
+        """How many test images are exact copies of training images, as far as is known."""
+        return count_exact_copies(self.checks) if self.checks else 0
+
+    @property
+    def has_refused_copies(self) -> bool:
+        """Whether copies across the splits stop its runs."""
+        return self.copies_accepted_at is None and self.exact_copies > 0
 
     @property
     def class_keys(self) -> list[str]:

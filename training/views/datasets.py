@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import get_object_or_404, redirect
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import cache_control
 from django.views.generic import DetailView, ListView, View
 
 from training.class_names import display_name
+from training.exceptions import ServiceError
 from training.models import Dataset
 from training.samples import SAMPLES_PER_CLASS, draw_class_strip
+from training.services import accept_copies
 from training.views.access import PageAccessMixin
+from training.views.checks import build_check_report
 from training.views.progress import poll_seconds
 from training.views.queries import datasets_for_list, imports_to_watch, newest_runs_of
 
@@ -44,15 +49,15 @@ class DatasetListView(PageAccessMixin, ListView[Dataset]):
 
 
 class DatasetView(PageAccessMixin, DetailView[Dataset]):
-    """One dataset: its classes, a look at its pictures, its manifest."""
+    """One dataset: its classes, a look at its pictures, its manifest, its faults."""
 
     permission_required = "training.view_dataset"
-    model = Dataset
+    queryset = Dataset.objects.select_related("copies_accepted_by")
     template_name = "training/dataset.html"
     context_object_name = "dataset"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the counts per class and the entries that were left out."""
+        """Add the counts per class, the entries that were left out and the report of the checks."""
         manifest = self.object.manifest
         train, test = manifest["splits"]["train"]["per_class"], manifest["splits"]["test"]["per_class"]
         skipped = manifest.get("skipped", [])
@@ -67,8 +72,26 @@ class DatasetView(PageAccessMixin, DetailView[Dataset]):
             skipped=skipped[:_SHOWN_SKIPPED],
             skipped_count=len(skipped),
             newest_runs=newest_runs_of(self.object),
+            checks=build_check_report(self.object),
             **kwargs,
         )
+
+
+class DatasetAcceptCopiesView(PageAccessMixin, View):
+    """Let runs use a dataset although test images of it are exact copies of training images."""
+
+    permission_required = "training.accept_dataset_copies"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Accept the copies and show the dataset again."""
+        try:
+            accept_copies(dataset=get_object_or_404(Dataset, pk=pk), by=self.viewer)
+        except ServiceError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(request, _("The copies are accepted: runs may use this dataset."))
+        return redirect("dataset", pk=pk)
 
 
 @method_decorator(cache_control(private=True, max_age=_NEVER_CHANGES_SECONDS, immutable=True), name="dispatch")

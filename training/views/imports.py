@@ -63,7 +63,7 @@ class _ImportPage(PageAccessMixin, DetailView[DatasetImport]):
 
     def get_queryset(self) -> QuerySet[DatasetImport]:
         """Return imports with all that is shown of them."""
-        return DatasetImport.objects.select_related("owner", "dataset").defer("dataset__manifest")
+        return DatasetImport.objects.select_related("owner", "dataset").defer("dataset__manifest", "dataset__checks")
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
         """Add everything that changes while the job is at work."""

@@ -40,7 +40,7 @@ def runs_for_list() -> QuerySet[TrainingRun]:
 def runs_for_page() -> QuerySet[TrainingRun]:
     """Return runs with all that one run's page shows."""
     runs: QuerySet[TrainingRun] = TrainingRun.objects.select_related("owner", "dataset", "version")
-    return runs.defer("dataset__manifest", "version__manifest")
+    return runs.defer("dataset__manifest", "dataset__checks", "version__manifest")
 
 
 def newest_runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:
@@ -72,7 +72,9 @@ def versions_with_history() -> QuerySet[ModelVersion]:
 
 def datasets_for_list() -> QuerySet[Dataset]:
     """Return the datasets by name, each with `source` and `keys` of its manifest."""
-    return Dataset.objects.defer("manifest").annotate(source=F("manifest__source"), keys=F("manifest__class_keys"))
+    return Dataset.objects.defer("manifest", "checks").annotate(
+        source=F("manifest__source"), keys=F("manifest__class_keys")
+    )
 
 
 def imports_to_watch() -> QuerySet[DatasetImport]:

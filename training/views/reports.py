@@ -10,7 +10,17 @@ from typing import Any, Final
 from training.class_names import display_name
 
 HEAT_LEVELS: Final = 8
-_SUMMARY: Final = ("accuracy", "top5_accuracy", "f1_macro", "precision_macro", "recall_macro", "ece", "nll")
+_SUMMARY: Final = (
+    "accuracy",
+    "accuracy_without_near_duplicates",
+    "near_duplicate_count",
+    "top5_accuracy",
+    "f1_macro",
+    "precision_macro",
+    "recall_macro",
+    "ece",
+    "nll",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,10 @@ from training.engine.exceptions import ConfigError
 from training.engine.recipes import RECIPES
 
 
+def test_every_recipe_sets_a_tenth_aside_for_validation() -> None:
+    assert {recipe.defaults["validation_fraction"] for recipe in RECIPES.values()} == {0.1}
+
+
 def test_every_field_is_described() -> None:
     assert [field.name for field in dataclasses.fields(TrainConfig)] == list(FIELDS)
 

@@ -53,8 +53,9 @@ def test_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, output = write_tree(tmp_path / "source"), tmp_path / "output"
     assert run("import", "--name", "two", "--source", source, "--output", output, "--notes", "n") == 0
     *progress, last = events(capsys)
-    assert [event["event"] for event in progress] == ["progress", "progress"]
-    assert progress[-1] == {"event": "progress", "done": 4, "total": 4, "message": "Writing the dataset"}
+    assert [event["event"] for event in progress] == ["progress"] * 4
+    assert progress[1] == {"event": "progress", "done": 4, "total": 4, "message": "Writing the dataset"}
+    assert progress[3] == {"event": "progress", "done": 4, "total": 4, "message": "Checking the images"}
     assert last == {"event": "finished", "dataset": json.loads((output / "manifest.json").read_text())}
     assert (last["dataset"]["name"], last["dataset"]["notes"]) == ("two", "n")
 

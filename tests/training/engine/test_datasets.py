@@ -91,7 +91,11 @@ def test_folder(tree: Path, output: Path) -> None:
         "image_size": 32,
     }
     assert manifest["skipped"] == []
-    assert sorted(path.name for path in output.iterdir()) == ["manifest.json", *sorted(manifest["files"])]
+    assert sorted(path.name for path in output.iterdir()) == [
+        "checks.json",
+        "manifest.json",
+        *sorted(manifest["files"]),
+    ]
     assert all(hash_file(output / name) == sha256 for name, sha256 in manifest["files"].items())
     assert manifest["sha256"] == hash_manifest(manifest)
     assert [path.name for path in output.parent.iterdir()] == ["output"]
@@ -145,7 +149,8 @@ def test_litter_is_ignored(tree: Path, output: Path) -> None:
 def test_progress_is_told_in_the_units_of_the_source(tree: Path, output: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     import_dataset(tree, output, name="pets", on_progress=lambda *progress: seen.append(progress))
-    assert seen == [(1, 15, "0 files read"), (15, 15, "Writing the dataset")]
+    assert seen[:2] == [(1, 15, "0 files read"), (15, 15, "Writing the dataset")]
+    assert {message for _done, _total, message in seen[2:]} == {"Checking the images"}
 
 
 def test_hostile_archive_leaves_nothing_behind(hostile: tuple[Path, Any], output: Path) -> None:

@@ -51,7 +51,8 @@ def test_no_image_is_in_both_splits(tmp_path: Path) -> None:
 def test_progress(tmp_path: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     make_demo(tmp_path / "demo", train_per_class=15, test_per_class=5, on_progress=lambda *told: seen.append(told))
-    assert seen == [(100, 200, "100 images drawn"), (200, 200, "200 images drawn")]
+    assert seen[:2] == [(100, 200, "100 images drawn"), (200, 200, "200 images drawn")]
+    assert seen[2:] == [(150, 200, "Checking the images"), (200, 200, "Checking the images")]
 
 
 def test_empty_split_is_refused(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from tests.training.engine.tiny_data import tiny_config, write_dataset
 from training.engine.checkpoint import load_checkpoint, load_newest_checkpoint
 from training.engine.config import TrainConfig
-from training.engine.data import Dataset, load_dataset
-from training.engine.device import choose_device
+from training.engine.data import Dataset, Split, load_dataset, split_validation
+from training.engine.device import Device, choose_device
+from training.engine.evaluate import predict_logits
 from training.engine.events import parse_line
 from training.engine.exceptions import CheckpointError, DivergedError
 from training.engine.fit import StopRequested, Trainer
@@ -186,6 +188,27 @@ def test_loss_that_is_not_finite_stops_the_run_without_a_checkpoint(
     with pytest.raises(DivergedError, match="The training loss stopped being a finite number before step 4"):
         trainer.train()
     assert not (tmp_path / "checkpoints").exists()
+
+
+def test_validation_images_are_set_apart_and_never_augmented(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(tiny_config(dataset.path, epochs=1, cutout=8, crop_padding=4), dataset, tmp_path)
+    labels = dataset.train.labels
+    training, validation = split_validation(labels, class_count=3, fraction=0.1, seed=0)
+    assert torch.bincount(labels[validation]).tolist() == [2, 2, 2]
+    assert torch.equal(trainer.train_split.images, dataset.train.images[training])
+    measured: list[Split] = []
+
+    def measure(network: nn.Module, split: Split, *, device: Device) -> torch.Tensor:
+        measured.append(split)
+        return predict_logits(network, split, device=device)
+
+    monkeypatch.setattr("training.engine.fit.predict_logits", measure)
+    trainer.train()
+    [split] = measured
+    assert torch.equal(split.images, dataset.train.images[validation])
+    assert torch.equal(split.labels, labels[validation])
 
 
 def test_run_without_validation_reports_none(

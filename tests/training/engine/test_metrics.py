@@ -11,6 +11,7 @@ from training.engine.metrics import (
     compute_metrics,
     confusion_matrix,
     expected_calibration_error,
+    leave_out_copies,
     per_class_metrics,
     top_k_accuracy,
 )
@@ -38,6 +39,15 @@ def test_top_k_counts_the_k_largest_logits() -> None:
     logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0]])
     labels = torch.tensor([0, 1, 2])
     assert [top_k_accuracy(logits, labels, k=k) for k in (1, 2, 3, 5)] == pytest.approx([1 / 3, 2 / 3, 1, 1])
+
+
+def test_copies_are_left_out_of_the_second_accuracy() -> None:
+    logits, labels = torch.eye(4), torch.tensor([0, 1, 2, 0])
+    assert leave_out_copies(logits, labels, copies=[0]) == {
+        "accuracy_without_near_duplicates": pytest.approx(2 / 3),
+        "near_duplicate_count": 1,
+    }
+    assert leave_out_copies(logits, labels, copies=[0, 1, 2, 3])["accuracy_without_near_duplicates"] is None
 
 
 def test_calibration_error_by_hand() -> None:

@@ -15,6 +15,7 @@ from tests.training.engine.tiny_data import CLASS_KEYS, tiny_config, write_datas
 from training.engine.config import TrainConfig
 from training.engine.constants import CIFAR10_CLASS_KEYS, PUBLISH_STAGES
 from training.engine.data import Dataset, load_dataset
+from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.device import choose_device
 from training.engine.export import run_onnx
 from training.engine.fit import StopRequested, Trainer
@@ -92,6 +93,22 @@ def test_measured_parts_have_their_shapes(package: PackageManifest) -> None:
 def golden_images(raw: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
     pixels = [np.frombuffer(base64.b64decode(sample["image"]), dtype=np.uint8) for sample in raw["golden_samples"]]
     return np.stack(pixels).reshape(-1, 32, 32, 3)
+
+
+def test_accuracy_without_near_copies_stands_beside_the_headline(dataset: Dataset, tmp_path: Path) -> None:
+    path = dataset.path / REPORT_NAME
+    write_report(check_dataset(dataset.path) | {"test_copies": list(range(8))}, path)
+    try:
+        metrics = publish(dataset, tmp_path).raw["metrics"]
+    finally:
+        path.unlink()
+    rows = metrics["per_class"][1:]  # the first class's eight images are left out
+    assert metrics["near_duplicate_count"] == 8
+    assert metrics["accuracy_without_near_duplicates"] == sum(row["recall"] for row in rows) / 2
+
+
+def test_without_a_report_there_is_the_headline_alone(package: PackageManifest) -> None:
+    assert "accuracy_without_near_duplicates" not in package.metrics
 
 
 def test_golden_samples_replay_in_openvino(package: PackageManifest, dataset: Dataset) -> None:

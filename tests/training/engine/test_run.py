@@ -17,7 +17,9 @@ from safetensors import SafetensorError
 
 from tests.training.engine.tiny_data import tiny_config, write_dataset
 from training.engine import device, run
+from training.engine.__main__ import main
 from training.engine.data import load_dataset
+from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.events import parse_line
 from training.engine.exceptions import DatasetError, DivergedError, Reason
 from training.engine.package import verify_package
@@ -56,6 +58,23 @@ def last_event(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     event = parse_line(capsys.readouterr().out.splitlines()[-1])
     assert event is not None
     return dict(event)
+
+
+def test_exact_copies_across_the_splits_stop_a_run_unless_accepted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    leaky = write_dataset(tmp_path / "leaky")
+    report = check_dataset(leaky)
+    report["comparisons"][2]["exact"] = 4
+    write_report(report, leaky / REPORT_NAME)
+    config = write_config(tmp_path / "run.json", leaky, epochs=1)
+    assert fit_here(config, tmp_path / "work") == 1
+    refused = last_event(capsys)
+    assert (refused["event"], refused["reason"]) == ("failed", "bad_dataset")
+    assert refused["detail"].startswith("4 of the test images are exact copies of training images")
+    assert not (tmp_path / "work").exists()
+    arguments = ["fit", "--config", str(config), "--workdir", str(tmp_path / "work"), "--threads", "1"]
+    assert main([*arguments, "--accept-copies"]) == 0
 
 
 def test_finished_run_names_a_sound_package(dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from django.contrib.auth.models import Permission
 from django.urls import reverse
 from PIL import Image
 from pytest_django import DjangoAssertNumQueries
 
-from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, dataset_manifest
+from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, check_report, dataset_manifest
 from tests.training.people import Person, text_of
 from training.choices import JobStatus
 from training.models import Dataset
@@ -82,6 +83,43 @@ def test_entries_that_were_left_out_are_listed(trainer: Person) -> None:
     response = trainer.get(reverse("dataset", args=[DatasetFactory.create(manifest=manifest).pk]))
     assert "150 entries were left out" in text_of(response)
     assert response.content.decode().count("train/cat/&lt;b&gt;.png") == 100
+
+
+def test_a_dataset_shows_its_faults(trainer: Person) -> None:
+    dataset = DatasetFactory.create(checks=check_report("leaky", exact=1, near=198))
+    response = trainer.get(reverse("dataset", args=[dataset.pk]))
+    assert "1 test image is an exact copy of a training image" in text_of(response)
+    assert "198 test images look like training images" in text_of(response)
+    assert "Test images among the training images 1 198 0" in text_of(response)
+    assert reverse("dataset_accept_copies", args=[dataset.pk]) in response.content.decode()
+
+
+def test_copies_are_accepted_with_a_button(trainer: Person) -> None:
+    dataset = DatasetFactory.create(checks=check_report("leaky", exact=2))
+    accept = reverse("dataset_accept_copies", args=[dataset.pk])
+    response = trainer.post(accept, follow=True)
+    assert "The copies are accepted: runs may use this dataset." in text_of(response)
+    assert f"{trainer.user.username} accepted the exact copies across the splits." in text_of(response)
+    assert accept not in response.content.decode()
+    assert "were accepted already" in text_of(trainer.post(accept, follow=True))
+
+
+def test_the_button_is_for_those_who_may(trainer: Person) -> None:
+    dataset = DatasetFactory.create(checks=check_report("leaky", exact=2))
+    accept = reverse("dataset_accept_copies", args=[dataset.pk])
+    assert Person("user").post(accept).status_code == 403
+    assert trainer.get(accept).status_code == 405
+    viewer = Person("user")
+    viewer.user.user_permissions.add(Permission.objects.get(codename="view_dataset"))
+    assert accept not in viewer.get(reverse("dataset", args=[dataset.pk])).content.decode()
+    dataset.refresh_from_db()
+    assert dataset.copies_accepted_at is None
+
+
+def test_a_dataset_that_was_never_checked_says_so(trainer: Person) -> None:
+    dataset = DatasetFactory.create(name="old")
+    shown = text_of(trainer.get(reverse("dataset", args=[dataset.pk])))
+    assert "Its images were never compared. On the command line: manage.py check_dataset old" in shown
 
 
 def test_the_pictures_of_a_class_come_from_the_arrays(trainer: Person, drawn: Dataset) -> None:

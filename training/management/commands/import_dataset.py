@@ -1,4 +1,4 @@
-"""`manage.py import_dataset NAME PATH`, `… NAME --cifar10` or `… --demo`: queue an import and watch it."""
+"""`manage.py import_dataset NAME PATH`, `… NAME --cifar10`, `--stl10` or `… --demo`: queue an import and watch it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ from training.services import request_import
 class Command(BaseCommand):
     """Queues an import, as the page does, and watches it to its end."""
 
-    help = "Make a dataset of an archive or a folder, of CIFAR-10's download, or of shapes drawn on the spot."
+    help = (
+        "Make a dataset of an archive or a folder, of CIFAR-10's or STL-10's download, or of shapes drawn on the spot."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("name", nargs="?", default="", help="the dataset's name; default: cifar10 or demo")
+        parser.add_argument("name", nargs="?", default="", help="the dataset's name; default: cifar10, stl10 or demo")
         parser.add_argument("path", nargs="?", type=Path, help="archive (.zip, .tar, .tar.gz, .tar.xz) or folder")
         kinds = parser.add_mutually_exclusive_group()
         kinds.add_argument("--cifar10", action="store_true", help="download CIFAR-10, with its checksums")
+        kinds.add_argument("--stl10", action="store_true", help="download STL-10, with its checksums; 2.6 GB")
         kinds.add_argument("--demo", action="store_true", help="draw ten classes of synthetic shapes in seconds")
         parser.add_argument("--skip-unreadable", action="store_true", help="leave out unreadable images and list them")
         parser.add_argument("--notes", default="", help="kept in the dataset's manifest")
@@ -75,13 +78,14 @@ def _choose_source(options: dict[str, Any]) -> ImportSource:
     Raises:
         CommandError: they ask for nothing, or for two things.
     """
-    if options["cifar10"] or options["demo"]:
+    chosen = [source for source in (ImportSource.CIFAR10, ImportSource.STL10, ImportSource.DEMO) if options[source]]
+    if chosen:
         if options["path"] is not None:
-            message = "Give either a path, or --cifar10, or --demo."
+            message = "Give either a path, or --cifar10, or --stl10, or --demo."
             raise CommandError(message)
-        return ImportSource.CIFAR10 if options["cifar10"] else ImportSource.DEMO
+        return chosen[0]
     if options["path"] is None:
-        message = "Say what to import: NAME and the PATH of an archive or a folder, or --cifar10, or --demo."
+        message = "Say what to import: NAME and the PATH of an archive or a folder, or --cifar10, --stl10 or --demo."
         raise CommandError(message)
     return ImportSource.ARCHIVE
 
