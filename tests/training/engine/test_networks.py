@@ -83,5 +83,5 @@ def test_head_starts_with_unit_deviation_and_logits_are_scaled() -> None:
 
 
 def test_unknown_architecture_is_refused() -> None:
-    with pytest.raises(ConfigError, match="architecture is 'vit'; allowed is one of whitened_cnn"):
+    with pytest.raises(ConfigError, match="architecture is 'vit'; allowed is one of whitened_cnn, resnet18"):
         build_network("vit", class_count=2, mean=MEAN, std=STD, width_multiplier=1.0)
