@@ -54,8 +54,8 @@ FIELDS: Final[dict[str, FieldSpec]] = {
     "dataset": FieldSpec("Dataset", "Folder of an imported dataset.", "str", minimum=1, maximum=4096),
     "recipe": FieldSpec("Recipe", "Named set of defaults.", "str", choices=tuple(RECIPES)),
     "architecture": FieldSpec(
-        "Architecture", "Network that is trained: whitened_cnn, or a classification network of the timm library.", "str",
-        choices=architecture_names(), examples=FAVOURITES,
+        "Architecture", "Network that is trained: whitened_cnn, or a classification network of the timm library.",
+        "str", choices=architecture_names(), examples=FAVOURITES,
     ),
     "width_multiplier": FieldSpec(
         "Width", "Multiplies the channels of every block of whitened_cnn; cost grows with its square.", "float", "×",
@@ -240,7 +240,7 @@ def describe_allowed(spec: FieldSpec) -> str:
     if spec.type == "bool":
         return "true or false"
     if spec.examples:
-        return f"one of {', '.join(spec.examples)}, or one of {len(spec.choices) - len(spec.examples)} others"
+        return f"one of {', '.join(spec.examples)}, or one of {len(spec.choices) - len(spec.examples)} other names"
     if spec.choices:
         return "one of " + ", ".join(spec.choices)
     if spec.type == "str":

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.training.engine.tiny_data import tiny_config
-from training.engine.networks import build_network
+from training.engine.networks import WhitenedCnn
 from training.engine.optim import Muon, build_optimizers, orthogonalize
 
 
@@ -71,7 +71,7 @@ def test_parameter_without_gradient_stays() -> None:
 
 
 def test_every_learning_parameter_has_one_optimizer() -> None:
-    network = build_network("whitened_cnn", class_count=3, mean=[0.5] * 3, std=[0.2] * 3, width_multiplier=0.125)
+    network = WhitenedCnn(class_count=3, mean=[0.5] * 3, std=[0.2] * 3, width_multiplier=0.125)
     config = tiny_config(Path("d"), batch_size=100, weight_decay=1e-4)
     muon, sgd = build_optimizers(network, config=config, dtype=torch.float32)
     groups = {group["name"]: group for group in (*muon.param_groups, *sgd.param_groups)}

@@ -70,8 +70,8 @@ class Network(nn.Module, ABC):
         """Map images (N, 3, H, W) in [0, 1] to one vector each, (N, D): what the last layer decides by."""
         return self.pool(self.extract_features(images))
 
-    def adapt_to(self, images: Tensor) -> None:  # noqa: B027 - most networks have nothing to adapt
-        """Compute what depends on the training images before the first step.
+    def adapt_to(self, images: Tensor) -> None:
+        """Compute what depends on the training images before the first step; by default nothing.
 
         Args:
             images: (N, 3, 32, 32) float in [0, 1], some training images.
