@@ -38,22 +38,34 @@ def test_sound_settings_pass(settings: dict[str, object]) -> None:
     [
         ({"frozen_stages": 1}, "frozen_stages is 1; allowed is 0 without pretrained weights."),
         ({"frozen_stages": -1}, "frozen_stages is -1; allowed is 0 without pretrained weights."),
-        ({"pretrained": "file"}, "weights_file is missing; allowed is the path of a .safetensors file where pretrained is file."),
+        (
+            {"pretrained": "file"},
+            "weights_file is missing; allowed is the path of a .safetensors file where pretrained is file.",
+        ),
         (
             {"pretrained": "file", "weights_file": "w.pth"},
             "weights_file is 'w.pth'; allowed is the path of a .safetensors file where pretrained is file.",
         ),
-        ({"weights_file": "w.safetensors"}, "weights_file is 'w.safetensors'; allowed is no file where pretrained is none."),
+        (
+            {"weights_file": "w.safetensors"},
+            "weights_file is 'w.safetensors'; allowed is no file where pretrained is none.",
+        ),
         ({"input_size": 31}, "input_size is 31; allowed is a whole number from 32 to 256."),
         ({"input_size": 257}, "input_size is 257; allowed is a whole number from 32 to 256."),
         ({"stem": "vgg"}, "stem is 'vgg'; allowed is one of cifar, imagenet."),
         ({"pretrained": "clip"}, "pretrained is 'clip'; allowed is one of none, imagenet, file."),
-        ({"width_multiplier": 2.0}, "width_multiplier is 2.0; allowed is 1 for resnet18, whose width is part of its name."),
-        ({"architecture": "whitened_cnn", "stem": "imagenet"}, "stem is 'imagenet'; allowed is cifar for whitened_cnn."),
+        (
+            {"width_multiplier": 2.0},
+            "width_multiplier is 2.0; allowed is 1 for resnet18, whose width is part of its name.",
+        ),
+        (
+            {"architecture": "whitened_cnn", "stem": "imagenet"},
+            "stem is 'imagenet'; allowed is cifar for whitened_cnn.",
+        ),
         ({"architecture": "whitened_cnn", "dropout": 0.2}, "dropout is 0.2; allowed is 0.0 for whitened_cnn."),
         ({"architecture": "whitened_cnn", "input_size": 64}, "input_size is 64; allowed is 32 for whitened_cnn."),
     ],
-)  # fmt: skip
+)
 def test_contradictions_name_the_field(settings: dict[str, object], sentence: str) -> None:
     with pytest.raises(ConfigError) as caught:
         configure(**settings)

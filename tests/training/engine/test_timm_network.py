@@ -98,14 +98,14 @@ def test_more_frozen_stages_than_there_are_is_refused() -> None:
     ("name", "arguments", "sentence"),
     [
         ("test_vit", {"stem": "cifar"}, r"^stem is 'cifar'; allowed is imagenet for test_vit, whose first layer"),
-        ("inception_v3", {}, r"^input_size is 32; allowed is a size that inception_v3 can divide into its stages \(.+\)\.$"),
+        ("inception_v3", {}, r"^input_size is 32; allowed is a size that inception_v3 can divide into its stages \("),
         (
             "deit_tiny_distilled_patch16_224",
             {},
-            r"^architecture is 'deit_tiny_distilled_patch16_224'; allowed is a network that classifies by a feature map",
+            r"^architecture is 'deit_tiny_distilled_patch16_224'; allowed is a network that classifies by",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_only_the_built_network_tells_is_refused_too(
     name: str, arguments: dict[str, object], sentence: str
 ) -> None:
