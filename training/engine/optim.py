@@ -99,7 +99,7 @@ def build_optimizers(network: Network, *, config: TrainConfig, dtype: torch.dtyp
     if isinstance(network, WhitenedCnn):
         optimizers = _build_for_whitened_cnn(network, config=config, dtype=dtype)
     else:
-        learning = [p for p in network.parameters() if p.requires_grad]
+        learning: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
         optimizers = [_build_sgd([("all", learning, config.learning_rate)], config=config)]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
@@ -123,8 +123,8 @@ def _build_for_whitened_cnn(
     The whitening bias is a group of its own, named "whitening", because it learns for fewer epochs.
     """
     filters = [p for p in network.blocks.parameters() if p.ndim == 4]
-    biases = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    groups = [
+    biases: list[Tensor] = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    groups: list[tuple[str, list[Tensor], float]] = [
         ("whitening", [network.whitening_bias], config.bias_learning_rate),
         ("biases", biases, config.bias_learning_rate),
         ("head", [network.head.weight], config.head_learning_rate),
@@ -134,7 +134,7 @@ def _build_for_whitened_cnn(
     return [muon, _build_sgd(groups, config=config)]
 
 
-def _build_sgd(groups: list[tuple[str, list[nn.Parameter], float]], *, config: TrainConfig) -> torch.optim.SGD:
+def _build_sgd(groups: list[tuple[str, list[Tensor], float]], *, config: TrainConfig) -> torch.optim.SGD:
     """Build Nesterov SGD of groups (name, parameters, peak rate) that shrink by the weight decay at any rate."""
     decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
     return torch.optim.SGD(

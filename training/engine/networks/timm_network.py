@@ -148,7 +148,7 @@ class TimmNetwork(Network):
                 return features.permute(0, 3, 1, 2)
             case _:
                 tokens = features[:, self.prefix_tokens :]  # (N, h * w, C)
-                return tokens.transpose(1, 2).unflatten(2, (self.grid_size, self.grid_size))
+                return tokens.transpose(1, 2).reshape(-1, tokens.shape[2], self.grid_size, self.grid_size)
 
     def _as_native(self, feature_map: Tensor) -> Tensor:
         """Undo `_as_map`; prefix tokens, which the head does not look at, become zeros."""
@@ -191,9 +191,9 @@ def read_normalisation(network: TimmNetwork) -> tuple[tuple[float, ...], tuple[f
 def _create_backbone(name: str, *, class_count: int, input_size: int, dropout: float) -> Any:  # noqa: ANN401
     """Build timm's network with random weights; its type is timm's own and differs from name to name."""
     settings = timm.get_pretrained_cfg(name)
-    size = {"img_size": input_size} if settings is not None and settings.fixed_input_size else {}
+    size: dict[str, Any] = {"img_size": input_size} if settings is not None and settings.fixed_input_size else {}
     try:
-        backbone = timm.create_model(name, num_classes=class_count, drop_rate=dropout, **size)
+        backbone: Any = timm.create_model(name, num_classes=class_count, drop_rate=dropout, **size)
     except (AssertionError, RuntimeError, ValueError) as error:
         raise _wrong_size(name, input_size=input_size, error=error) from error
     if getattr(backbone, "global_pool", None) == "token":
