@@ -19,10 +19,23 @@ MARKED: Final = frozenset(
     {
         # Labels, helps and units of the fields.
         gettext_noop("Architecture"),
-        gettext_noop("Network that is trained."),
+        gettext_noop("Network that is trained: whitened_cnn, or a classification network of the timm library."),
         gettext_noop("Width"),
-        gettext_noop("Multiplies the channels of every block; cost grows with its square."),
+        gettext_noop("Multiplies the channels of every block of whitened_cnn; cost grows with its square."),
         gettext_noop("×"),
+        gettext_noop("Stem"),
+        gettext_noop("First layers: cifar keeps small pictures in full, imagenet reduces them at once."),
+        gettext_noop("Input size"),
+        gettext_noop("Side to which the network enlarges pictures before its first layer."),
+        gettext_noop("Pretrained weights"),
+        gettext_noop("Where the network starts from: random weights, ImageNet weights, or a file."),
+        gettext_noop("Weights file"),
+        gettext_noop("Safetensors file to start from, on the machine that trains."),
+        gettext_noop("Dropout"),
+        gettext_noop("Share of the features before the last layer that is dropped while training."),
+        gettext_noop("Frozen stages"),
+        gettext_noop("Stages of the pretrained network, from the stem on, that do not learn; −1 for all."),
+        gettext_noop("stages"),
         gettext_noop("Epochs"),
         gettext_noop("Passes over the training images."),
         gettext_noop("epochs"),
@@ -96,6 +109,9 @@ def allowed_values(spec: FieldSpec) -> str:
     """Say in the active language what a field accepts, as `training.engine.config.describe_allowed` does in English."""
     if spec.type == "bool":
         return _("true or false")
+    if spec.examples:
+        listed = {"choices": ", ".join(spec.examples), "count": len(spec.choices) - len(spec.examples)}
+        return _("one of %(choices)s, or one of %(count)s other names") % listed
     if spec.choices:
         return _("one of %(choices)s") % {"choices": ", ".join(spec.choices)}
     bounds = {"minimum": _bound(spec.minimum), "maximum": _bound(spec.maximum)}

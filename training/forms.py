@@ -44,7 +44,8 @@ class SettingField(forms.CharField):
     @property
     def allowed(self) -> str:
         """What may be typed; empty where the choices show it."""
-        return "" if self.spec.choices or self.spec.type == "bool" else allowed_values(self.spec)
+        is_listed = self.spec.type == "bool" or (self.spec.choices and not self.spec.examples)
+        return "" if is_listed else allowed_values(self.spec)
 
     def show_default(self, recipe: Recipe) -> None:
         """Show what the recipe takes when the field is left empty."""
@@ -185,7 +186,7 @@ def _widget(spec: FieldSpec) -> forms.Widget:
     """Return the input that suits a setting; the first choice of a list leaves it to the recipe."""
     if spec.type == "bool":
         return forms.Select(choices=[("", ""), ("true", gettext_lazy("yes")), ("false", gettext_lazy("no"))])
-    if spec.choices:
+    if spec.choices and not spec.examples:
         return forms.Select(choices=[("", ""), *((choice, choice) for choice in spec.choices)])
     # type="number" would let some browsers send nothing for a text that is no number: the default, silently.
     mode = {"int": "numeric", "float": "decimal"}.get(spec.type, "text")

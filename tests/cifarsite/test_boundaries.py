@@ -24,7 +24,7 @@ SITE = [
 ]
 HEAVY = ["torch", "torchvision", "onnx", "onnxscript", "mlflow", "sqlalchemy"]
 ENGINE = ROOT / "training" / "engine"
-SHARED = ["config", "constants", "events", "exceptions", "package", "photograph", "recipes"]
+SHARED = ["architectures", "config", "constants", "events", "exceptions", "package", "photograph", "recipes"]
 
 
 def loaded_by(code: str) -> set[str]:

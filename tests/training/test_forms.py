@@ -91,6 +91,14 @@ def test_the_recipes_values_are_shown(dataset: Dataset) -> None:
     assert form["weight_decay"].field.widget.attrs["placeholder"] == "0.000002"
 
 
+def test_an_architecture_is_typed_and_its_contradictions_go_to_their_field(dataset: Dataset) -> None:
+    form = filled(dataset, architecture="resnet18")
+    assert "<select" not in str(form["architecture"])
+    assert form.is_valid(), form.errors
+    refused = filled(dataset, architecture="resnet18", frozen_stages="1")
+    assert dict(refused.errors) == {"frozen_stages": ["frozen_stages is 1; allowed is 0 without pretrained weights."]}
+
+
 def test_more_settings_stay_folded_until_one_is_used(dataset: Dataset) -> None:
     assert filled(dataset, epochs="3").more_is_open is False
     assert filled(dataset, momentum="0.9").more_is_open is True
@@ -122,7 +130,7 @@ def field_texts(name: str) -> set[str]:
     return set() if name in {"dataset", "recipe"} else {spec.label, spec.help, spec.unit}
 
 
-@pytest.mark.parametrize("name", ["epochs", "momentum", "flip", "precision", "dataset"])
+@pytest.mark.parametrize("name", ["epochs", "momentum", "flip", "precision", "dataset", "architecture"])
 def test_allowed_values_say_what_the_engine_says(name: str) -> None:
     assert allowed_values(FIELDS[name]) == describe_allowed(FIELDS[name])
 

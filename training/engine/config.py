@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Final, Literal
 
-from training.engine.constants import ARCHITECTURES, IMAGE_SIZE
+from training.engine.architectures import (
+    ALL_STAGES,
+    FAVOURITES,
+    MAXIMUM_INPUT_SIZE,
+    STEMS,
+    WEIGHT_SOURCES,
+    NetworkSettings,
+    architecture_names,
+    check_network,
+)
+from training.engine.constants import IMAGE_SIZE
 from training.engine.exceptions import ConfigError
 from training.engine.recipes import RECIPES
 
@@ -27,6 +37,7 @@ class FieldSpec:
         minimum: Smallest allowed number, included; for text the smallest allowed length.
         maximum: Largest allowed number, included; for text the largest allowed length.
         choices: The allowed texts; empty when any is.
+        examples: The choices that stand for all of them where these are too many to be listed.
     """
 
     label: str
@@ -36,14 +47,41 @@ class FieldSpec:
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
 
 
 FIELDS: Final[dict[str, FieldSpec]] = {
     "dataset": FieldSpec("Dataset", "Folder of an imported dataset.", "str", minimum=1, maximum=4096),
     "recipe": FieldSpec("Recipe", "Named set of defaults.", "str", choices=tuple(RECIPES)),
-    "architecture": FieldSpec("Architecture", "Network that is trained.", "str", choices=ARCHITECTURES),
+    "architecture": FieldSpec(
+        "Architecture", "Network that is trained: whitened_cnn, or a classification network of the timm library.",
+        "str", choices=architecture_names(), examples=FAVOURITES,
+    ),
     "width_multiplier": FieldSpec(
-        "Width", "Multiplies the channels of every block; cost grows with its square.", "float", "×", 0.0625, 4.0
+        "Width", "Multiplies the channels of every block of whitened_cnn; cost grows with its square.", "float", "×",
+        0.0625, 4.0,
+    ),
+    "stem": FieldSpec(
+        "Stem", "First layers: cifar keeps small pictures in full, imagenet reduces them at once.", "str", choices=STEMS
+    ),
+    "input_size": FieldSpec(
+        "Input size", "Side to which the network enlarges pictures before its first layer.", "int", "px",
+        IMAGE_SIZE, MAXIMUM_INPUT_SIZE,
+    ),
+    "pretrained": FieldSpec(
+        "Pretrained weights", "Where the network starts from: random weights, ImageNet weights, or a file.", "str",
+        choices=WEIGHT_SOURCES,
+    ),
+    "weights_file": FieldSpec(
+        "Weights file", "Safetensors file to start from, on the machine that trains.", "str", minimum=0, maximum=4096
+    ),
+    "dropout": FieldSpec(
+        "Dropout", "Share of the features before the last layer that is dropped while training.", "float",
+        minimum=0.0, maximum=0.9,
+    ),
+    "frozen_stages": FieldSpec(
+        "Frozen stages", "Stages of the pretrained network, from the stem on, that do not learn; −1 for all.", "int",
+        "stages", ALL_STAGES, 64,
     ),
     "epochs": FieldSpec("Epochs", "Passes over the training images.", "int", "epochs", 1, 1000),
     "batch_size": FieldSpec("Batch size", "Images in one optimizer step.", "int", "images", 2, 8192),
@@ -107,13 +145,19 @@ class TrainConfig:
     """Everything that decides the outcome of a run besides data and hardware; `FIELDS` describes each field.
 
     Raises:
-        ConfigError: A value has the wrong type, is not finite or lies outside its range.
+        ConfigError: A value has the wrong type, is not finite, lies outside its range or contradicts another.
     """
 
     dataset: str
     recipe: str
     architecture: str
     width_multiplier: float
+    stem: str
+    input_size: int
+    pretrained: str
+    weights_file: str
+    dropout: float
+    frozen_stages: int
     epochs: int
     batch_size: int
     learning_rate: float
@@ -136,6 +180,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for field in fields(self):
             object.__setattr__(self, field.name, check_value(field.name, getattr(self, field.name)))
+        network_fields = [field.name for field in fields(NetworkSettings)]
+        check_network(NetworkSettings(**{name: getattr(self, name) for name in network_fields}))
 
     @classmethod
     def from_recipe(cls, name: str, *, dataset: str, **overrides: object) -> TrainConfig:
@@ -193,6 +239,8 @@ def describe_allowed(spec: FieldSpec) -> str:
     """Say what a field accepts, as the end of a sentence."""
     if spec.type == "bool":
         return "true or false"
+    if spec.examples:
+        return f"one of {', '.join(spec.examples)}, or one of {len(spec.choices) - len(spec.examples)} other names"
     if spec.choices:
         return "one of " + ", ".join(spec.choices)
     if spec.type == "str":

@@ -38,8 +38,6 @@ ONNX_LOGITS: Final = "logits"
 ONNX_FEATURE_MAP: Final = "feature_map"
 ONNX_OPSET: Final = 18
 
-ARCHITECTURES: Final = ("whitened_cnn",)
-
 EXIT_FINISHED: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2

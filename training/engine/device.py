@@ -13,7 +13,7 @@ import torch
 
 Precision = Literal["float32", "bfloat16"]
 
-REPORTED_PACKAGES: Final = ("torch", "numpy", "onnx", "onnxscript", "openvino", "safetensors")
+REPORTED_PACKAGES: Final = ("torch", "numpy", "onnx", "onnxscript", "openvino", "safetensors", "timm")
 
 
 @dataclass(frozen=True, slots=True)

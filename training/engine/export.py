@@ -27,7 +27,7 @@ from training.engine.constants import (
     ONNX_OPSET,
 )
 from training.engine.exceptions import DivergedError, ParityError
-from training.engine.networks import WhitenedCnn
+from training.engine.networks import Network
 
 LOGIT_TOLERANCE: Final = 1e-3
 """Largest allowed |Δ logit| between torch and OpenVINO, both in float32; measured differences are near 1e-5."""
@@ -59,7 +59,7 @@ class Parity:
 class _Served(nn.Module):
     """The network with both outputs of the served graph."""
 
-    def __init__(self, network: WhitenedCnn) -> None:
+    def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
 
@@ -70,7 +70,7 @@ class _Served(nn.Module):
 
 
 @torch.no_grad()
-def round_weights(network: WhitenedCnn) -> None:
+def round_weights(network: Network) -> None:
     """Round parameters and running statistics to float16, in place: what is stored is what is measured.
 
     Raises:
@@ -84,13 +84,13 @@ def round_weights(network: WhitenedCnn) -> None:
             tensor.copy_(rounded)
 
 
-def save_weights(network: WhitenedCnn, path: Path) -> None:
+def save_weights(network: Network, path: Path) -> None:
     """Store parameters and running statistics as float16 safetensors; counters keep their type."""
     state = network.state_dict()
     save_file({k: (v.half() if v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()}, path)
 
 
-def export_onnx(network: WhitenedCnn, path: Path) -> None:
+def export_onnx(network: Network, path: Path) -> None:
     """Write the served graph: float32 arithmetic, float16 storage, any batch size, normalisation inside.
 
     Args:

@@ -33,8 +33,8 @@ from training.engine.device import Device
 from training.engine.evaluate import predict_logits
 from training.engine.events import emit
 from training.engine.exceptions import CheckpointError, DivergedError
-from training.engine.networks import WhitenedCnn, build_network, count_parameters
-from training.engine.optim import build_optimizers
+from training.engine.networks import Network, build_from_config, count_parameters
+from training.engine.optim import build_optimizers, loss_scale
 from training.engine.schedules import crop_size_at, decay_linearly
 from training.engine.seed import make_generator, seed_everything
 
@@ -106,6 +106,7 @@ class Trainer:
         self.network = self._build_network()
         self.parameter_counts = count_parameters(self.network)  # before the whitening bias is frozen
         self.optimizers = build_optimizers(self.network, config=config, dtype=device.dtype)
+        self.loss_scale = loss_scale(self.network, batch_size=self.batch_size)
         self.position = Position()
         self.sums = torch.zeros(2, dtype=torch.float64, device=device.torch_device)  # of the epoch: loss, hits
         self.last_checkpoint: Path | None = None
@@ -116,7 +117,7 @@ class Trainer:
         """The epoch under way, counted from 0."""
         return self.position.step // self.steps_per_epoch
 
-    def train(self) -> WhitenedCnn:
+    def train(self) -> Network:
         """Take all remaining steps and return the network.
 
         Raises:
@@ -177,28 +178,23 @@ class Trainer:
         path = saved.path.relative_to(self.workdir).as_posix()
         emit("checkpoint", epoch=self._epoch_of_last_step(), step=self.position.step, path=path, sha256=saved.sha256)
 
-    def _build_network(self) -> WhitenedCnn:
-        """Draw the initial weights and compute the whitening layer from training images."""
+    def _build_network(self) -> Network:
+        """Draw or load the initial weights and adapt them to training images."""
         seed_everything(self.config.seed)
-        network = build_network(
-            self.config.architecture,
-            class_count=len(self.dataset.class_keys),
-            mean=self.dataset.mean,
-            std=self.dataset.std,
-            width_multiplier=self.config.width_multiplier,
+        network = build_from_config(
+            self.config, class_count=len(self.dataset.class_keys), mean=self.dataset.mean, std=self.dataset.std
         )
         order = torch.randperm(
             len(self.train_split), generator=make_generator(seed=self.config.seed, purpose="patches")
         )
         sample = self.train_split.images[order[:WHITENING_IMAGES].to(self.device.torch_device)].cpu()
-        network.whiten(to_float(sample))
+        network.adapt_to(to_float(sample))
         return network.to(self.device.torch_device).to(memory_format=torch.channels_last)
 
     def _train_epoch(self, epoch: int) -> None:
         """Take the remaining steps of one epoch."""
         config, position = self.config, self.position
-        self.network.train()
-        self.network.whitening_bias.requires_grad = epoch < config.whitening_bias_epochs
+        self.network.start_epoch(epoch, config=config)
         size = crop_size_at(epoch, epochs=config.epochs, start=config.start_crop_size, full_from=config.full_size_from)
         generator = make_generator(seed=config.seed, purpose="shuffle", epoch=epoch)
         order = torch.randperm(len(self.train_split), generator=generator).to(self.device.torch_device)
@@ -227,10 +223,11 @@ class Trainer:
         """
         images = self._augment(self.train_split.images[batch], flips=flips, size=size, epoch=epoch)
         labels = self.train_split.labels[batch]
+        seed_everything(self.config.seed, epoch=epoch, step=self.position.step)  # dropout draws from it
         with self.device.autocast():
             logits = self.network(to_float(images)).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum")
-        loss.backward()  # type: ignore[no-untyped-call]
+        (loss * self.loss_scale).backward()  # type: ignore[no-untyped-call]
         self._set_learning_rates()
         for optimizer in self.optimizers:
             optimizer.step()

@@ -1,4 +1,4 @@
-"""Optimizers: Muon for convolution filters, Nesterov SGD for biases and the head.
+"""Optimizers: for the compact network Muon for filters and Nesterov SGD for the rest, for all others SGD alone.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); for convolutions with normalised filters, airbench94_muon.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from training.engine.config import TrainConfig
-from training.engine.networks import WhitenedCnn
+from training.engine.networks import Network, WhitenedCnn
 
 NEWTON_SCHULZ_COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 """Quintic with the steepest slope at zero; singular values end in about [0.7, 1.2] (Jordan et al. 2024)."""
@@ -88,25 +88,56 @@ class Muon(torch.optim.Optimizer):
         parameter.add_(update, alpha=-lr)
 
 
-def build_optimizers(network: WhitenedCnn, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
-    """Give filters to Muon, biases and head to SGD; `initial_lr` of each group remembers its peak rate.
-
-    The whitening bias is a group of its own, named "whitening", because it learns for fewer epochs.
+def build_optimizers(network: Network, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Give every learning parameter to an optimizer; `initial_lr` of each group remembers its peak rate.
 
     Args:
         network: The network to train.
         config: Rates, momenta and weight decay.
         dtype: Arithmetic of Muon's orthogonalisation.
     """
+    if isinstance(network, WhitenedCnn):
+        optimizers = _build_for_whitened_cnn(network, config=config, dtype=dtype)
+    else:
+        learning: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
+        optimizers = [_build_sgd([("all", learning, config.learning_rate)], config=config)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def loss_scale(network: Network, *, batch_size: int) -> float:
+    """Return what the summed loss of a batch is multiplied by before its gradients are taken.
+
+    The compact network's rates belong to the sum (Jordan 2024), those of all others to the mean.
+    """
+    return 1.0 if isinstance(network, WhitenedCnn) else 1.0 / batch_size
+
+
+def _build_for_whitened_cnn(
+    network: WhitenedCnn, *, config: TrainConfig, dtype: torch.dtype
+) -> list[torch.optim.Optimizer]:
+    """Give filters to Muon, biases and head to SGD.
+
+    The whitening bias is a group of its own, named "whitening", because it learns for fewer epochs.
+    """
     filters = [p for p in network.blocks.parameters() if p.ndim == 4]
-    biases = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
-    groups = [
+    biases: list[Tensor] = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    groups: list[tuple[str, list[Tensor], float]] = [
         ("whitening", [network.whitening_bias], config.bias_learning_rate),
         ("biases", biases, config.bias_learning_rate),
         ("head", [network.head.weight], config.head_learning_rate),
     ]
-    sgd = torch.optim.SGD(
+    muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
+    muon.param_groups[0]["name"] = "filters"
+    return [muon, _build_sgd(groups, config=config)]
+
+
+def _build_sgd(groups: list[tuple[str, list[Tensor], float]], *, config: TrainConfig) -> torch.optim.SGD:
+    """Build Nesterov SGD of groups (name, parameters, peak rate) that shrink by the weight decay at any rate."""
+    decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
+    return torch.optim.SGD(
         [
             {"name": name, "params": params, "lr": rate, "weight_decay": decay / rate if rate else 0.0}
             for name, params, rate in groups
@@ -114,8 +145,3 @@ def build_optimizers(network: WhitenedCnn, *, config: TrainConfig, dtype: torch.
         momentum=config.momentum,
         nesterov=config.momentum > 0,
     )
-    muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
-    muon.param_groups[0]["name"] = "filters"
-    for group in (*sgd.param_groups, *muon.param_groups):
-        group["initial_lr"] = group["lr"]
-    return [muon, sgd]

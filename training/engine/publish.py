@@ -32,7 +32,7 @@ from training.engine.device import Device, list_versions, reference_device
 from training.engine.evaluate import predict_logits
 from training.engine.export import PARITY_BATCH_SIZE, Parity, check_parity, export_onnx, round_weights, save_weights
 from training.engine.metrics import compute_metrics, leave_out_copies
-from training.engine.networks import WhitenedCnn
+from training.engine.networks import Network
 from training.engine.package import PackageManifest, seal_package, verify_package
 from training.engine.seed import make_generator
 
@@ -62,7 +62,7 @@ class Measured:
 
 
 def publish_package(
-    network: WhitenedCnn,
+    network: Network,
     *,
     config: TrainConfig,
     dataset: Dataset,
@@ -105,10 +105,11 @@ def publish_package(
     on_stage(3, PUBLISH_STAGES[3])
     manifest = {
         **_describe_run(config, dataset=dataset, device=device, wall_seconds=wall_seconds),
+        **dict(zip(("mean", "std"), network.normalisation, strict=True)),
         **_describe_measured(measured),
         "architecture": {
             "name": config.architecture,
-            "arguments": {"class_count": len(dataset.class_keys), "width_multiplier": config.width_multiplier},
+            "arguments": dict(network.arguments),
         },
         "parameters": dict(zip(("total", "trainable"), parameter_counts, strict=True)),
         "golden_samples": draw_golden_samples(dataset.test, logits=measured.logits, seed=config.seed),
@@ -139,7 +140,7 @@ def draw_golden_samples(split: Split, *, logits: Tensor, seed: int) -> list[dict
 
 
 def _measure(
-    network: WhitenedCnn, *, dataset: Dataset, validation: Split, on_stage: Callable[[int, str], None]
+    network: Network, *, dataset: Dataset, validation: Split, on_stage: Callable[[int, str], None]
 ) -> Measured:
     """Calibrate on images that were set aside, then evaluate once on the test split."""
     device = reference_device()
@@ -168,7 +169,7 @@ def _spread(split: Split, *, count: int) -> Split:
 
 
 @torch.no_grad()
-def _compare(path: Path, *, network: WhitenedCnn, dataset: Dataset) -> Parity:
+def _compare(path: Path, *, network: Network, dataset: Dataset) -> Parity:
     """Compare graph and network on up to 1,000 images spread over the test split."""
     images = to_float(_spread(dataset.test, count=PARITY_IMAGE_COUNT).images).contiguous()
     logits = torch.cat([network(batch) for batch in torch.split(images, PARITY_BATCH_SIZE)])
@@ -181,8 +182,6 @@ def _describe_run(config: TrainConfig, *, dataset: Dataset, device: Device, wall
     return {
         "class_keys": dataset.class_keys,
         "input_size": [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE],
-        "mean": dataset.mean,
-        "std": dataset.std,
         "recipe": config.recipe,
         "config": {**config.to_dict(), "dataset": dataset.name},
         "seed": config.seed,

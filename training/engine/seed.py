@@ -23,7 +23,7 @@ def make_generator(*, seed: int, purpose: Purpose, epoch: int = 0, step: int = 0
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
-def seed_everything(seed: int) -> None:
-    """Seed torch's global generator, which only the initialisation of layers draws from."""
-    digest = hashlib.sha256(f"{seed}/init/0/0".encode()).digest()
+def seed_everything(seed: int, *, epoch: int = 0, step: int = 0) -> None:
+    """Seed torch's global generator, from which layers draw their first weights and, in training, their dropout."""
+    digest = hashlib.sha256(f"{seed}/init/{epoch}/{step}".encode()).digest()
     torch.manual_seed(int.from_bytes(digest[:8], "little") >> 1)

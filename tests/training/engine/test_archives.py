@@ -36,7 +36,7 @@ def write_tar(
     return path
 
 
-def read(path: Path, **limits: int) -> dict[str, bytes]:
+def read(path: Path, **limits: Any) -> dict[str, bytes]:
     return {entry.name: entry.data for entry in iterate_archive(path, limits=ArchiveLimits(**limits))}
 
 

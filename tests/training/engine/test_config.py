@@ -56,7 +56,12 @@ def test_whole_number_becomes_float() -> None:
         ("learning_rate", 11, "learning_rate is 11; allowed is a number from 1e-05 to 10."),
         ("flip", 1, "flip is 1; allowed is true or false."),
         ("precision", "int8", "precision is 'int8'; allowed is one of auto, float32, bfloat16."),
-        ("architecture", None, "architecture is missing; allowed is one of whitened_cnn."),
+        (
+            "architecture",
+            None,
+            "architecture is missing; allowed is one of whitened_cnn, resnet18, resnet34, resnet50, efficientnet_b0, "
+            "or one of 1363 other names.",
+        ),
     ],
 )
 def test_refused_value_is_named_with_what_is_allowed(field: str, value: object, sentence: str) -> None:

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 
 from training.engine.exceptions import DivergedError, ParityError
 from training.engine.export import check_parity, export_onnx, round_weights, save_weights
-from training.engine.networks import WhitenedCnn, build_network
+from training.engine.networks import WhitenedCnn
 
 
 @pytest.fixture(scope="module")
 def network() -> WhitenedCnn:
     torch.manual_seed(0)
-    made = build_network("whitened_cnn", class_count=10, mean=[0.5] * 3, std=[0.25] * 3, width_multiplier=0.25)
+    made = WhitenedCnn(class_count=10, mean=[0.5] * 3, std=[0.25] * 3, width_multiplier=0.25)
     images = torch.rand(64, 3, 32, 32)
     made.whiten(images)
     with torch.no_grad():
@@ -87,7 +87,7 @@ def test_stored_weights_are_the_measured_ones(network: WhitenedCnn, tmp_path: Pa
 
 
 def test_weight_beyond_float16_is_an_error() -> None:
-    network = build_network("whitened_cnn", class_count=2, mean=[0.5] * 3, std=[0.25] * 3, width_multiplier=0.0625)
+    network = WhitenedCnn(class_count=2, mean=[0.5] * 3, std=[0.25] * 3, width_multiplier=0.0625)
     with torch.no_grad():
         network.head.weight[0, 0] = 1e6
     with pytest.raises(DivergedError, match=r"weights of head\.weight are too large for float16"):

@@ -19,6 +19,7 @@ from training.engine.evaluate import predict_logits
 from training.engine.events import parse_line
 from training.engine.exceptions import CheckpointError, DivergedError
 from training.engine.fit import StopRequested, Trainer
+from training.engine.networks import WhitenedCnn
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -183,6 +184,7 @@ def test_loss_that_is_not_finite_stops_the_run_without_a_checkpoint(
     config: TrainConfig, dataset: Dataset, tmp_path: Path
 ) -> None:
     trainer = make_trainer(config, dataset, tmp_path)
+    assert isinstance(trainer.network, WhitenedCnn)
     with torch.no_grad():
         trainer.network.head.weight[0, 0] = float("nan")
     with pytest.raises(DivergedError, match="The training loss stopped being a finite number before step 4"):
@@ -226,6 +228,7 @@ def test_batch_is_never_larger_than_the_data(dataset: Dataset, tmp_path: Path) -
 
 def test_whitening_bias_learns_only_in_its_epochs(dataset: Dataset, tmp_path: Path) -> None:
     trainer = make_trainer(tiny_config(dataset.path), dataset, tmp_path, stop_after=4)
+    assert isinstance(trainer.network, WhitenedCnn)
     with pytest.raises(StopRequested):
         trainer.train()
     after_first = trainer.network.whitening_bias.detach().clone()
@@ -233,3 +236,18 @@ def test_whitening_bias_learns_only_in_its_epochs(dataset: Dataset, tmp_path: Pa
     trainer.train()
     assert not torch.equal(after_first, torch.zeros(24))
     assert torch.equal(trainer.network.whitening_bias, after_first)
+
+
+def test_a_timm_network_with_dropout_resumes_to_the_last_bit(dataset: Dataset, tmp_path: Path) -> None:
+    config = tiny_config(
+        dataset.path, architecture="test_resnet", width_multiplier=1.0, stem="imagenet", dropout=0.5, epochs=1
+    )
+    whole = make_trainer(config, dataset, tmp_path / "whole")
+    whole.train()
+    with pytest.raises(StopRequested):
+        make_trainer(config, dataset, tmp_path, stop_after=2).train()
+    torch.manual_seed(99)  # the global generator's state must not matter
+    resumed = make_trainer(config, dataset, tmp_path)
+    resumed.restore(load_newest_checkpoint(tmp_path / "checkpoints"))
+    resumed.train()
+    assert_identical(final_state(resumed), final_state(whole))

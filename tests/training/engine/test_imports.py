@@ -28,6 +28,7 @@ def test_engine_imports_no_part_of_the_site() -> None:
 
 def test_light_modules_import_no_torch() -> None:
     light = (
+        "architectures",
         "config",
         "constants",
         "events",

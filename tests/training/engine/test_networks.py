@@ -15,7 +15,7 @@ MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
 
 def make_network(width_multiplier: float = 1.0) -> WhitenedCnn:
     torch.manual_seed(0)
-    return build_network("whitened_cnn", class_count=10, mean=MEAN, std=STD, width_multiplier=width_multiplier)
+    return WhitenedCnn(class_count=10, mean=MEAN, std=STD, width_multiplier=width_multiplier)
 
 
 def test_two_million_parameters_of_which_filters_biases_and_head_learn() -> None:
@@ -30,6 +30,13 @@ def test_any_even_size_gives_logits(size: int, side: int) -> None:
     images = torch.rand(2, 3, size, size)
     assert network.extract_features(images).shape == (2, 32, side, side)
     assert network(images).shape == (2, 10)
+
+
+def test_twice_the_width_has_four_times_the_filters() -> None:
+    network = make_network(2.0)
+    assert sum(p.numel() for p in network.blocks.parameters() if p.ndim == 4) == 9 * (
+        24 * 128 + 128 * 128 + 128 * 512 + 3 * 512 * 512
+    )
 
 
 def test_width_multiplies_channels() -> None:
@@ -83,5 +90,5 @@ def test_head_starts_with_unit_deviation_and_logits_are_scaled() -> None:
 
 
 def test_unknown_architecture_is_refused() -> None:
-    with pytest.raises(ConfigError, match="architecture is 'vit'; allowed is one of whitened_cnn"):
+    with pytest.raises(ConfigError, match="architecture is 'vit'; allowed is one of whitened_cnn, resnet18,"):
         build_network("vit", class_count=2, mean=MEAN, std=STD, width_multiplier=1.0)

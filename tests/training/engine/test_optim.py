@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.training.engine.tiny_data import tiny_config
-from training.engine.networks import build_network
-from training.engine.optim import Muon, build_optimizers, orthogonalize
+from training.engine.networks import WhitenedCnn, build_network
+from training.engine.optim import Muon, build_optimizers, loss_scale, orthogonalize
 
 
 def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -71,7 +71,7 @@ def test_parameter_without_gradient_stays() -> None:
 
 
 def test_every_learning_parameter_has_one_optimizer() -> None:
-    network = build_network("whitened_cnn", class_count=3, mean=[0.5] * 3, std=[0.2] * 3, width_multiplier=0.125)
+    network = WhitenedCnn(class_count=3, mean=[0.5] * 3, std=[0.2] * 3, width_multiplier=0.125)
     config = tiny_config(Path("d"), batch_size=100, weight_decay=1e-4)
     muon, sgd = build_optimizers(network, config=config, dtype=torch.float32)
     groups = {group["name"]: group for group in (*muon.param_groups, *sgd.param_groups)}
@@ -86,3 +86,14 @@ def test_every_learning_parameter_has_one_optimizer() -> None:
     # One step shrinks by weight_decay × batch_size, whatever the rate.
     assert groups["biases"]["weight_decay"] * groups["biases"]["lr"] == pytest.approx(0.01)
     assert groups["head"]["weight_decay"] * groups["head"]["lr"] == pytest.approx(0.01)
+
+
+def test_any_other_network_learns_by_sgd_from_the_mean_loss() -> None:
+    config = tiny_config(Path("d"), architecture="test_resnet", width_multiplier=1.0, batch_size=100, weight_decay=1e-5)
+    network = build_network("test_resnet", class_count=3, mean=[0.5] * 3, std=[0.2] * 3)
+    (sgd,) = build_optimizers(network, config=config, dtype=torch.float32)
+    (group,) = sgd.param_groups
+    assert isinstance(sgd, torch.optim.SGD)
+    assert (group["name"], group["initial_lr"], len(group["params"])) == ("all", 0.12, len([*network.parameters()]))
+    assert group["weight_decay"] * group["lr"] == pytest.approx(0.001)
+    assert loss_scale(network, batch_size=100) == 0.01

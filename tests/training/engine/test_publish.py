@@ -154,6 +154,33 @@ def test_stop_during_publication_leaves_no_package(dataset: Dataset, tmp_path: P
     assert not (tmp_path / "package").exists()
 
 
+def test_a_timm_network_is_trained_published_and_rebuilt(dataset: Dataset, tmp_path: Path) -> None:
+    package = publish(
+        dataset,
+        tmp_path,
+        architecture="resnet18",
+        width_multiplier=1.0,
+        stem="imagenet",
+        dropout=0.2,
+        learning_rate=0.01,
+    )
+    raw = package.raw
+    assert raw["architecture"] == {
+        "name": "resnet18",
+        "arguments": {"class_count": 3, "stem": "imagenet", "input_size": 32, "dropout": 0.2},
+    }
+    assert raw["parameters"] == {"total": 11_178_051, "trainable": 11_178_051}
+    assert (raw["mean"], raw["parity"]["top1_identical"]) == ([0.39, 0.39, 0.39], True)
+    network = build_network(
+        raw["architecture"]["name"], mean=raw["mean"], std=raw["std"], **raw["architecture"]["arguments"]
+    )
+    network.load_state_dict(load_file(package.weights_path))
+    images = torch.from_numpy(golden_images(raw)).permute(0, 3, 1, 2).float() / 255
+    with torch.no_grad():
+        logits = network.eval()(images)
+    assert torch.allclose(logits, torch.tensor([sample["logits"] for sample in raw["golden_samples"]]), atol=1e-4)
+
+
 CHAMPIONS = sorted((Path(__file__).parents[3] / "training" / "champion").glob("[0-9a-f]*"))
 
 

@@ -18,6 +18,12 @@ FAST: Final = Recipe(
     defaults={
         "architecture": "whitened_cnn",
         "width_multiplier": 1.0,
+        "stem": "cifar",
+        "input_size": 32,
+        "pretrained": "none",
+        "weights_file": "",
+        "dropout": 0.0,
+        "frozen_stages": 0,
         "epochs": 13,
         "batch_size": 1000,
         "learning_rate": 0.24,

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from training.engine.constants import ARCHITECTURES, IMAGE_CHANNELS
-from training.engine.exceptions import ConfigError
+from training.engine.config import TrainConfig
+from training.engine.constants import IMAGE_CHANNELS
+from training.engine.networks.base import Network
 
 BLOCK_CHANNELS: Final = (64, 256, 256)
 """Output channels of the three blocks at width 1 (Jordan 2024, airbench94)."""
@@ -55,7 +56,7 @@ class ConvBlock(nn.Module):
         return functional.gelu(self.norm2(self.conv2(features)))
 
 
-class WhitenedCnn(nn.Module):
+class WhitenedCnn(Network):
     """The network; it takes images in [0, 1] and normalises them itself.
 
     Args:
@@ -65,15 +66,11 @@ class WhitenedCnn(nn.Module):
         width_multiplier: Multiplies `BLOCK_CHANNELS`.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self, *, class_count: int, mean: Sequence[float], std: Sequence[float], width_multiplier: float = 1.0
     ) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
+        super().__init__(mean=mean, std=std)
+        self.arguments = {"class_count": class_count, "width_multiplier": width_multiplier}
         patch_size = IMAGE_CHANNELS * WHITENING_KERNEL**2
         self.whitening = nn.Conv2d(IMAGE_CHANNELS, 2 * patch_size, WHITENING_KERNEL)
         self.whitening.weight.requires_grad = False
@@ -88,26 +85,31 @@ class WhitenedCnn(nn.Module):
         """The only part of the first layer that learns, (24,)."""
         return cast("nn.Parameter", self.whitening.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Classify images.
-
-        Args:
-            images: (N, 3, H, W) float in [0, 1], H and W at least 16.
-
-        Returns:
-            (N, K) logits.
-        """
-        return self.classify(self.extract_features(images))
-
     def extract_features(self, images: Tensor) -> Tensor:
-        """Map images (N, 3, H, W) in [0, 1] to the last feature map, (N, C, H // 8 - 1, W // 8 - 1) at 32 px."""
-        features = self.whitening((images - self.mean) / self.std)  # (N, 24, H - 1, W - 1)
+        """Map images (N, 3, H, W) in [0, 1] to the last feature map, (N, C, H // 8 - 1, W // 8 - 1) at 32 px.
+
+        H and W are at least 16.
+        """
+        features = self.whitening(self.normalise(images))  # (N, 24, H - 1, W - 1)
         return cast("Tensor", self.blocks(functional.gelu(features)))
+
+    def pool(self, feature_map: Tensor) -> Tensor:
+        """Take the largest value of each channel: (N, C, h, w) → (N, C)."""
+        return feature_map.amax(dim=(2, 3))
 
     def classify(self, feature_map: Tensor) -> Tensor:
         """Map a feature map (N, C, h, w) to logits (N, K): global max, linear head, scale 1 / C."""
-        features = feature_map.amax(dim=(2, 3))  # (N, C)
+        features = self.pool(feature_map)  # (N, C)
         return cast("Tensor", self.head(features)) / features.shape[1]
+
+    def adapt_to(self, images: Tensor) -> None:
+        """Whiten the first layer; see `whiten`."""
+        self.whiten(images)
+
+    def start_epoch(self, epoch: int, *, config: TrainConfig) -> None:
+        """Let the whitening bias learn in the first epochs only."""
+        super().start_epoch(epoch, config=config)
+        self.whitening_bias.requires_grad = epoch < config.whitening_bias_epochs
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
@@ -116,7 +118,7 @@ class WhitenedCnn(nn.Module):
         Args:
             images: (N, 3, H, W) float in [0, 1].
         """
-        normalised = (images - self.mean) / self.std
+        normalised = self.normalise(images)
         kernel = WHITENING_KERNEL
         patches = functional.unfold(normalised, kernel).transpose(1, 2).flatten(0, 1).double()  # (N * L, 12)
         covariance = patches.T @ patches / len(patches)
@@ -124,26 +126,6 @@ class WhitenedCnn(nn.Module):
         scaled = eigenvectors.T / torch.sqrt(eigenvalues + WHITENING_EPSILON).unsqueeze(1)  # (12, 12)
         filters = scaled.view(-1, IMAGE_CHANNELS, kernel, kernel)
         self.whitening.weight.copy_(torch.cat([filters, -filters]))
-
-
-def build_network(
-    name: str, *, class_count: int, mean: Sequence[float], std: Sequence[float], width_multiplier: float
-) -> WhitenedCnn:
-    """Build an architecture by name; its layers are drawn from torch's global generator.
-
-    Raises:
-        ConfigError: The name is unknown.
-    """
-    if name not in ARCHITECTURES:
-        message = f"architecture is {name!r}; allowed is one of {', '.join(ARCHITECTURES)}."
-        raise ConfigError(message, field="architecture", value=name)
-    return WhitenedCnn(class_count=class_count, mean=mean, std=std, width_multiplier=width_multiplier)
-
-
-def count_parameters(network: nn.Module) -> tuple[int, int]:
-    """Return the number of all parameters and of those that learn."""
-    parameters = list(network.parameters())
-    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
 def _dirac_conv(channels_in: int, channels_out: int) -> nn.Conv2d:
