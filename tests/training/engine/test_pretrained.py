@@ -118,7 +118,12 @@ def test_without_a_network_the_alternative_is_named(monkeypatch: pytest.MonkeyPa
 
 def test_published_weights_are_loaded_from_the_cache(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *names: asked.append(names) or str(weights))
+
+    def find_in_cache(*names: str) -> str:
+        asked.append(names)
+        return str(weights)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", find_in_cache)
     network = build(pretrained="imagenet")
     assert asked == [("timm/test_resnet.r160_in1k", "model.safetensors")]
     assert torch.equal(network.backbone.bn1.bias, load_file(weights)["bn1.bias"])

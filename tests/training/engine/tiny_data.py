@@ -60,6 +60,7 @@ def tiny_config(dataset: Path, **overrides: object) -> TrainConfig:
     small: dict[str, object] = {
         "epochs": 2,
         "batch_size": 16,
+        "learning_rate": 0.12,
         "width_multiplier": 0.0625,
         "validation_fraction": 0.1,
         "start_crop_size": 16,
