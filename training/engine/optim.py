@@ -1,4 +1,4 @@
-"""Optimizers: Muon for convolution filters, Nesterov SGD for biases and the head.
+"""Optimizers: AdamW, Adam and Nesterov SGD for a whole network, or Muon for its filters and SGD or AdamW for the rest.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); for convolutions with normalised filters, airbench94_muon.
@@ -88,34 +88,61 @@ class Muon(torch.optim.Optimizer):
         parameter.add_(update, alpha=-lr)
 
 
-def build_optimizers(network: WhitenedCnn, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
-    """Give filters to Muon, biases and head to SGD; `initial_lr` of each group remembers its peak rate.
+def build_optimizers(network: nn.Module, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Build the optimizers of everything that learns; `initial_lr` of each group remembers its peak rate.
 
-    The whitening bias is a group of its own, named "whitening", because it learns for fewer epochs.
+    The group named "whitening", if there is one, is scheduled apart, because it learns for fewer epochs. Norms and
+    biases are never decayed by AdamW, Adam or SGD alone (He et al. 2019, arXiv 1812.01187).
 
     Args:
-        network: The network to train.
-        config: Rates, momenta and weight decay.
+        network: The network to train; what needs no gradient is left out.
+        config: Optimizer, rates, momenta and weight decay.
         dtype: Arithmetic of Muon's orthogonalisation.
     """
-    filters = [p for p in network.blocks.parameters() if p.ndim == 4]
-    biases = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
-    groups = [
-        ("whitening", [network.whitening_bias], config.bias_learning_rate),
-        ("biases", biases, config.bias_learning_rate),
-        ("head", [network.head.weight], config.head_learning_rate),
+    if config.optimizer.startswith("muon_"):
+        optimizers = _build_muon(network, config=config, dtype=dtype)
+    else:
+        optimizers = [_build_single(network, config=config)]
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            group["initial_lr"] = group["lr"]
+    return optimizers
+
+
+def _build_single(network: nn.Module, *, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the one optimizer of every weight; matrices and filters are decayed, norms and biases are not."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"name": "weights", "params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"name": "biases", "params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    sgd = torch.optim.SGD(
-        [
-            {"name": name, "params": params, "lr": rate, "weight_decay": decay / rate if rate else 0.0}
-            for name, params, rate in groups
-        ],
-        momentum=config.momentum,
-        nesterov=config.momentum > 0,
-    )
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.learning_rate)
+    nesterov = config.momentum > 0
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=nesterov)
+
+
+def _build_muon(network: nn.Module, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Give convolutions without a bias, which normalisation follows, to Muon and the rest to SGD or AdamW."""
+    whitening = [network.whitening_bias] if isinstance(network, WhitenedCnn) else []
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.bias is None]
+    filters = [conv.weight for conv in convolutions if conv.weight.requires_grad]
+    taken = {id(parameter) for parameter in (*whitening, *filters)}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in taken]
+    named = [
+        ("whitening", whitening, config.bias_learning_rate),
+        ("biases", [p for p in others if p.ndim <= 1], config.bias_learning_rate),
+        ("head", [p for p in others if p.ndim > 1], config.head_learning_rate),
+    ]
+    groups = [{"name": name, "params": params, "lr": rate} for name, params, rate in named if params]
     muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
     muon.param_groups[0]["name"] = "filters"
-    for group in (*sgd.param_groups, *muon.param_groups):
-        group["initial_lr"] = group["lr"]
-    return [muon, sgd]
+    if config.optimizer == "muon_adamw":
+        return [muon, torch.optim.AdamW(groups, weight_decay=config.weight_decay)]
+    decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
+    for group in groups:
+        group["weight_decay"] = decay / group["lr"] if group["lr"] else 0.0
+    return [muon, torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0)]
