@@ -137,12 +137,17 @@ def _build_muon(network: nn.Module, *, config: TrainConfig, dtype: torch.dtype) 
         ("biases", [p for p in others if p.ndim <= 1], config.bias_learning_rate),
         ("head", [p for p in others if p.ndim > 1], config.head_learning_rate),
     ]
-    groups = [{"name": name, "params": params, "lr": rate} for name, params, rate in named if params]
-    muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
-    muon.param_groups[0]["name"] = "filters"
+    groups: list[dict[str, Any]] = [
+        {"name": name, "params": params, "lr": rate} for name, params, rate in named if params
+    ]
+    optimizers: list[torch.optim.Optimizer] = []
+    if filters:  # a frozen backbone has none
+        muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
+        muon.param_groups[0]["name"] = "filters"
+        optimizers.append(muon)
     if config.optimizer == "muon_adamw":
-        return [muon, torch.optim.AdamW(groups, weight_decay=config.weight_decay)]
+        return [*optimizers, torch.optim.AdamW(groups, weight_decay=config.weight_decay)]
     decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
     for group in groups:
         group["weight_decay"] = decay / group["lr"] if group["lr"] else 0.0
-    return [muon, torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0)]
+    return [*optimizers, torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0)]

@@ -27,6 +27,16 @@ def test_engine_imports_no_part_of_the_site() -> None:
 
 
 def test_light_modules_import_no_torch() -> None:
-    light = ("config", "constants", "events", "exceptions", "package", "recipes", "fit_command", "__main__")
+    light = (
+        "config",
+        "constants",
+        "contradictions",
+        "events",
+        "exceptions",
+        "package",
+        "recipes",
+        "fit_command",
+        "__main__",
+    )
     loaded = modules_after(*(f"training.engine.{name}" for name in light))
     assert not {"torch", "onnx", "openvino", "safetensors"} & loaded

@@ -86,3 +86,38 @@ def test_every_learning_parameter_has_one_optimizer() -> None:
     # One step shrinks by weight_decay × batch_size, whatever the rate.
     assert groups["biases"]["weight_decay"] * groups["biases"]["lr"] == pytest.approx(0.01)
     assert groups["head"]["weight_decay"] * groups["head"]["lr"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_single_optimizer_decays_matrices_and_spares_norms_and_biases(optimizer: str) -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+    network[3].bias.requires_grad = False
+    config = tiny_config(Path("d"), optimizer=optimizer, learning_rate=0.01, weight_decay=0.05)
+    (built,) = build_optimizers(network, config=config, dtype=torch.float32)
+    weights, biases = built.param_groups
+    assert [id(p) for p in weights["params"]] == [id(network[0].weight), id(network[3].weight)]
+    assert [id(p) for p in biases["params"]] == [id(network[0].bias), id(network[1].weight), id(network[1].bias)]
+    assert (weights["weight_decay"], biases["weight_decay"]) == (0.05, 0.0)
+    assert {group["initial_lr"] for group in built.param_groups} == {0.01}
+    assert type(built).__name__.lower() == optimizer
+
+
+def test_muon_leaves_convolutions_with_a_bias_to_the_other_optimizer() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 4, 1), torch.nn.Linear(4, 2)
+    )
+    config = tiny_config(Path("d"), optimizer="muon_adamw", head_learning_rate=0.02, bias_learning_rate=0.03)
+    muon, adamw = build_optimizers(network, config=config, dtype=torch.float32)
+    assert [id(p) for p in muon.param_groups[0]["params"]] == [id(network[0].weight)]
+    biases, head = adamw.param_groups
+    assert [id(p) for p in head["params"]] == [id(network[2].weight), id(network[3].weight)]
+    assert (len(biases["params"]), biases["initial_lr"], head["initial_lr"]) == (4, 0.03, 0.02)
+
+
+def test_frozen_filters_leave_muon_out() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Linear(4, 2))
+    network[0].requires_grad_(requires_grad=False)
+    (sgd,) = build_optimizers(network, config=tiny_config(Path("d")), dtype=torch.float32)
+    assert [group["name"] for group in sgd.param_groups] == ["biases", "head"]

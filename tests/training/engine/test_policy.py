@@ -38,7 +38,7 @@ REFERENCES: dict[str, Reference] = {
     "translate_x": lambda image, s: affine(image, shift=(-s * 32 * 150 / 331, 0)),
     "translate_y": lambda image, s: affine(image, shift=(0, -s * 32 * 150 / 331)),
     "rotate": lambda image, s: affine(image, turn=-30 * s),
-    "shear_x": lambda image, s: affine(image, shear=-math.degrees(math.atan(0.3 * s))),
+    "shear_x": lambda image, s: affine(image, shear=math.degrees(math.atan(0.3 * s))),
     "brightness": lambda image, s: transforms.adjust_brightness(image, 1 + 0.9 * s),
     "saturation": lambda image, s: transforms.adjust_saturation(image, 1 + 0.9 * s),
     "contrast": lambda image, s: transforms.adjust_contrast(image, 1 + 0.9 * s),
