@@ -93,4 +93,5 @@ def _hue_matrix(turns: Tensor) -> Tensor:
     cosine, sine = torch.cos(2 * math.pi * turns), torch.sin(2 * math.pi * turns)
     zero, one = torch.zeros_like(turns), torch.ones_like(turns)
     rotation = torch.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], dim=1).view(-1, 3, 3)
-    return torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    matrix: Tensor = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
+    return matrix

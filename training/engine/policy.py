@@ -140,7 +140,7 @@ def _change_colors(name: str) -> Callable[[Tensor, Tensor, Ranges], Tensor]:
 
 
 def _sharpen(images: Tensor, strengths: Tensor, ranges: Ranges) -> Tensor:
-    blurred = transforms.adjust_sharpness(images, 0.0)
+    blurred: Tensor = transforms.adjust_sharpness(images, 0.0)
     factors = (1 + ranges.enhance * strengths).view(-1, 1, 1, 1)
     return blurred.lerp(images, factors).clamp(0, 1)
 
@@ -156,11 +156,13 @@ def _solarize(images: Tensor, strengths: Tensor, _ranges: Ranges) -> Tensor:
 
 
 def _stretch_contrast(images: Tensor, _strengths: Tensor, _ranges: Ranges) -> Tensor:
-    return transforms.autocontrast(images)
+    stretched: Tensor = transforms.autocontrast(images)
+    return stretched
 
 
 def _equalize(images: Tensor, _strengths: Tensor, _ranges: Ranges) -> Tensor:
-    return transforms.equalize(images)
+    equalized: Tensor = transforms.equalize(images)
+    return equalized
 
 
 OPERATIONS: Final[tuple[tuple[str, Callable[[Tensor, Tensor, Ranges], Tensor]], ...]] = (

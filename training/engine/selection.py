@@ -30,7 +30,7 @@ class Selection:
         self.network, self.config = network, config
         self.average: AveragedModel | None = None
         if config.ema_decay:
-            average_weights = get_ema_multi_avg_fn(config.ema_decay)
+            average_weights = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
             self.average = AveragedModel(network, multi_avg_fn=average_weights, use_buffers=True)
         self.best: dict[str, Tensor] = {}
         self.best_accuracy = -1.0

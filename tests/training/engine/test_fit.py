@@ -373,7 +373,8 @@ def test_fast_recipe_does_what_a_plain_loop_does(dataset: Dataset, tmp_path: Pat
         flips = alternate_flips(draw_first_flips(len(split), seed=0), epoch=epoch)[batch]
         images = crop_and_flip(images, corners=corners, side=side, flips=flips)
         logits = network(to_float(images))
-        torch.nn.functional.cross_entropy(logits, split.labels[batch], label_smoothing=0.2, reduction="sum").backward()
+        loss = torch.nn.functional.cross_entropy(logits, split.labels[batch], label_smoothing=0.2, reduction="sum")
+        torch.autograd.backward(loss)
         for group, peak, length in zip((*muon.param_groups, *sgd.param_groups), peaks, lengths, strict=True):
             group["lr"] = peak * max(0.0, 1 - step / length)
         for optimizer in (muon, sgd):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,9 @@ from training.engine.augment import draw_first_flips, to_float
 from training.engine.exceptions import ConfigError
 from training.engine.pipeline import Augmenter
 
-PLAIN: dict[str, object] = {"crop_padding": 0, "flip": False, "full_size_from": 0.0}
+PLAIN: dict[str, Any] = {"crop_padding": 0, "flip": False, "full_size_from": 0.0}
 ROWS = torch.arange(16)
-ALBUMENTATIONS: dict[str, object] = {
+ALBUMENTATIONS: dict[str, Any] = {
     "augmentation_backend": "albumentations",
     "flip": True,
     "flip_mode": "random",
@@ -74,7 +75,7 @@ def test_border_is_reflected_or_black() -> None:
     ],
     ids=str,
 )
-def test_draws_belong_to_the_step(changes: dict[str, object]) -> None:
+def test_draws_belong_to_the_step(changes: dict[str, Any]) -> None:
     images = augment(step=3, **changes)
     assert not torch.equal(images, to_float(stored()))
     assert torch.equal(images, augment(step=3, **changes))

@@ -29,7 +29,8 @@ def apply(name: str, ranges: Ranges = RANDAUGMENT) -> torch.Tensor:
 def affine(
     image: torch.Tensor, *, turn: float = 0.0, shift: tuple[float, float] = (0, 0), shear: float = 0.0
 ) -> torch.Tensor:
-    return transforms.affine(image, angle=turn, translate=list(shift), scale=1.0, shear=[shear, 0.0])
+    moved: torch.Tensor = transforms.affine(image, angle=turn, translate=list(shift), scale=1.0, shear=[shear, 0.0])
+    return moved
 
 
 Reference = Callable[[torch.Tensor, float], torch.Tensor]

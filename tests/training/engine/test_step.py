@@ -51,7 +51,7 @@ def test_sums_are_of_loss_and_hits() -> None:
 
 def test_plain_sgd_follows_the_gradient_of_the_mean_loss() -> None:
     learner, network = make_learner(optimizer="sgd", label_smoothing=0.0, weight_decay=0.0), make_network()
-    nn.functional.cross_entropy(network(IMAGES), LABELS).backward()
+    torch.autograd.backward(nn.functional.cross_entropy(network(IMAGES), LABELS))
     before = weights(learner)
     learner.learn(IMAGES, LABELS)
     gradient = torch.cat([parameter.grad.flatten() for parameter in network.parameters() if parameter.grad is not None])
