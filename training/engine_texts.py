@@ -44,7 +44,7 @@ MARKED: Final = frozenset(
         gettext_noop("images"),
         gettext_noop("Learning rate"),
         gettext_noop(
-            "Peak step of the convolution filters (Muon): the length of one update relative to the filter itself."
+            "Peak rate; with Muon that of the convolution filters: the length of one update relative to the filter."
         ),
         gettext_noop("Learning rate of biases"),
         gettext_noop("Peak rate of the normalisation biases, for the loss summed over a batch (SGD)."),
@@ -55,8 +55,9 @@ MARKED: Final = frozenset(
         gettext_noop("Muon momentum"),
         gettext_noop("Nesterov momentum of Muon."),
         gettext_noop("Weight decay"),
-        gettext_noop("Shrinkage of biases and head that each image of a batch adds."),
-        gettext_noop("per image"),
+        gettext_noop(
+            "Shrinkage of the weights; with muon_sgd of biases and head, by so much for each image of a batch."
+        ),
         gettext_noop("Label smoothing"),
         gettext_noop("Share of the target spread over all classes."),
         gettext_noop("Whitening bias epochs"),
@@ -72,6 +73,73 @@ MARKED: Final = frozenset(
         gettext_noop("Side of the random crops in the first epoch; it grows to the whole image."),
         gettext_noop("Full size from"),
         gettext_noop("Fraction of the epochs after which crops have full size."),
+        gettext_noop("Optimizer"),
+        gettext_noop(
+            "Muon moves the convolution filters and leaves biases and head, with rates of their own, "
+            "to the optimizer named second; the others move every weight at the learning rate."
+        ),
+        gettext_noop("Schedule"),
+        gettext_noop("How the learning rate falls from its peak."),
+        gettext_noop("Warm-up"),
+        gettext_noop("Epochs over which the learning rate first rises in a straight line."),
+        gettext_noop("Epochs per step"),
+        gettext_noop("Epochs after which the step schedule lowers the rate; 0 with any other schedule."),
+        gettext_noop("Plateau patience"),
+        gettext_noop(
+            "Epochs without improvement after which the plateau schedule lowers the rate; 0 with any other schedule."
+        ),
+        gettext_noop("Decay factor"),
+        gettext_noop("What the step and plateau schedules multiply the rate by."),
+        gettext_noop("Peak position"),
+        gettext_noop("Share of the steps after which the one-cycle schedule is at its peak."),
+        gettext_noop("Gradient clipping"),
+        gettext_noop("Largest norm of the mean loss’s gradient; longer ones are shortened to it; 0 for none."),
+        gettext_noop("Accumulation"),
+        gettext_noop("Parts in which a batch is computed one after the other, to need less memory."),
+        gettext_noop("parts"),
+        gettext_noop("Weight averaging"),
+        gettext_noop(
+            "Share of the old in a moving average of the weights, which is then "
+            "what is measured and packaged; 0 for none."
+        ),
+        gettext_noop("Monitored figure"),
+        gettext_noop("What early stopping and the plateau schedule watch."),
+        gettext_noop("Early stopping"),
+        gettext_noop("Epochs without improvement after which training ends; 0 for never."),
+        gettext_noop("Least improvement"),
+        gettext_noop("Change of the monitored figure that counts as an improvement."),
+        gettext_noop("Tested weights"),
+        gettext_noop(
+            "Weights that are tested and packaged: of the epoch with the best validation accuracy, or of the last."
+        ),
+        gettext_noop("Augmentation backend"),
+        gettext_noop("Whole batches on the device, or Albumentations image by image."),
+        gettext_noop("Crop border"),
+        gettext_noop("What continues an image beyond its border."),
+        gettext_noop("Flip mode"),
+        gettext_noop("Each image in turn as it is and mirrored, or drawn anew each time."),
+        gettext_noop("Colour jitter"),
+        gettext_noop(
+            "Largest relative change of brightness, contrast and saturation; "
+            "the hue turns by up to a quarter of it; 0 for none."
+        ),
+        gettext_noop("Random erasing"),
+        gettext_noop("Probability that a rectangle of an image is painted over."),
+        gettext_noop("Augmentation policy"),
+        gettext_noop("Random distortions and colour changes from a published list."),
+        gettext_noop("RandAugment operations"),
+        gettext_noop("Operations that RandAugment applies to each image."),
+        gettext_noop("operations"),
+        gettext_noop("RandAugment magnitude"),
+        gettext_noop("Strength of RandAugment’s operations."),
+        gettext_noop("MixUp α"),
+        gettext_noop("Shape of the distribution of MixUp’s shares; small values mix little."),
+        gettext_noop("MixUp"),
+        gettext_noop("Probability that a batch is blended with itself in another order."),
+        gettext_noop("CutMix α"),
+        gettext_noop("Shape of the distribution of CutMix’s shares; 1 makes all alike."),
+        gettext_noop("CutMix"),
+        gettext_noop("Probability that a rectangle of each image of a batch comes from another one."),
         gettext_noop("Validation share"),
         gettext_noop("Share of the training split, equal per class, that only measures."),
         gettext_noop("Precision"),

@@ -61,7 +61,7 @@ def test_settings_come_back_in_their_own_types(dataset: Dataset) -> None:
         ("learning_rate", "0,1,2", "Learning rate is “0,1,2”; allowed is a number from 0.00001 to 10."),
         ("seed", "<b>", "Seed is “<b>”; allowed is a whole number from 0 to 2147483647."),
         ("flip", "maybe", "Flip is “maybe”; allowed is true or false."),
-        ("precision", "int4", "Precision is “int4”; allowed is one of auto, float32, bfloat16."),
+        ("precision", "int4", "Precision is “int4”; allowed is one of auto, float32, bfloat16, float16."),
         ("epochs", "3\x00", "Null characters are not allowed."),
     ],
 )

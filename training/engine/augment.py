@@ -1,9 +1,11 @@
-"""Augmentation of whole batches by index arithmetic: crops, alternating flips, cutout.
+"""Augmentation of whole batches by index arithmetic: crops, flips, cutout.
 
 Source: Jordan 2024, arXiv 2404.00498, section 3.6 (alternating flip).
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -31,6 +33,11 @@ def draw_first_flips(count: int, *, seed: int) -> Tensor:
     return torch.rand(count, generator=make_generator(seed=seed, purpose="flip")) < 0.5
 
 
+def draw_flips(count: int, *, seed: int, epoch: int, step: int) -> Tensor:
+    """Draw which images of one step are mirrored, as (count,) bool."""
+    return torch.rand(count, generator=make_generator(seed=seed, purpose="flip", epoch=epoch, step=step)) < 0.5
+
+
 def draw_corners(
     count: int, *, side: int, image_size: int, purpose: Purpose, seed: int, epoch: int, step: int, margin: int = 0
 ) -> Tensor:
@@ -53,24 +60,32 @@ def draw_corners(
     return torch.randint(-margin, image_size - side + margin + 1, (count, 2), generator=generator)
 
 
-def crop_and_flip(images: Tensor, *, corners: Tensor, side: int, flips: Tensor) -> Tensor:
-    """Cut a square out of each image, continued beyond its borders by reflection, and mirror some left to right.
+def crop_and_flip(
+    images: Tensor, *, corners: Tensor, side: int, flips: Tensor, fill: Literal["reflect", "zero"] = "reflect"
+) -> Tensor:
+    """Cut a square out of each image, continued beyond its borders, and mirror some left to right.
 
     Args:
         images: (N, H, W, 3) uint8.
         corners: (N, 2) int64, row and column of each square's top left pixel; less than H and W beyond a border.
         side: Side of the squares, in pixels.
         flips: (N,) bool, the squares to mirror.
+        fill: What lies beyond the borders: the image's reflection, or black.
 
     Returns:
         (N, side, side, 3) uint8, new memory.
     """
     count, height, width, _ = images.shape
     across = torch.arange(side, device=images.device)
-    rows = _reflect(corners[:, :1] + across, size=height)  # (N, side)
-    columns = _reflect(corners[:, 1:] + torch.where(flips.unsqueeze(1), side - 1 - across, across), size=width)
+    rows = corners[:, :1] + across  # (N, side)
+    columns = corners[:, 1:] + torch.where(flips.unsqueeze(1), side - 1 - across, across)
     each = torch.arange(count, device=images.device).view(-1, 1, 1)
-    return images[each, rows.unsqueeze(2), columns.unsqueeze(1)]
+    inner_rows, inner_columns = _reflect(rows, size=height), _reflect(columns, size=width)
+    crops = images[each, inner_rows.unsqueeze(2), inner_columns.unsqueeze(1)]
+    if fill == "reflect":
+        return crops
+    is_inside = (rows == inner_rows).unsqueeze(2) & (columns == inner_columns).unsqueeze(1)  # (N, side, side)
+    return crops * is_inside.unsqueeze(3)
 
 
 def cut_out(images: Tensor, *, corners: Tensor, side: int, fill: Tensor) -> Tensor:

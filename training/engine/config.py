@@ -17,7 +17,8 @@ from training.engine.architectures import (
     architecture_names,
     check_network,
 )
-from training.engine.constants import IMAGE_SIZE
+from training.engine.constants import IMAGE_SIZE, MONITORS, OPTIMIZERS, POLICY_LEVELS, SCHEDULES
+from training.engine.contradictions import refuse_contradictions
 from training.engine.exceptions import ConfigError
 from training.engine.recipes import RECIPES
 
@@ -87,7 +88,7 @@ FIELDS: Final[dict[str, FieldSpec]] = {
     "batch_size": FieldSpec("Batch size", "Images in one optimizer step.", "int", "images", 2, 8192),
     "learning_rate": FieldSpec(
         "Learning rate",
-        "Peak step of the convolution filters (Muon): the length of one update relative to the filter itself.",
+        "Peak rate; with Muon that of the convolution filters: the length of one update relative to the filter.",
         "float",
         minimum=1e-5,
         maximum=10.0,
@@ -103,7 +104,8 @@ FIELDS: Final[dict[str, FieldSpec]] = {
     "momentum": FieldSpec("Momentum", "Nesterov momentum of SGD.", "float", minimum=0.0, maximum=0.999),
     "muon_momentum": FieldSpec("Muon momentum", "Nesterov momentum of Muon.", "float", minimum=0.0, maximum=0.999),
     "weight_decay": FieldSpec(
-        "Weight decay", "Shrinkage of biases and head that each image of a batch adds.", "float", "per image", 0.0, 0.01
+        "Weight decay", "Shrinkage of the weights; with muon_sgd of biases and head, by so much for each image of a "
+        "batch.", "float", minimum=0.0, maximum=1.0,
     ),
     "label_smoothing": FieldSpec(
         "Label smoothing", "Share of the target spread over all classes.", "float", minimum=0.0, maximum=0.9
@@ -127,13 +129,105 @@ FIELDS: Final[dict[str, FieldSpec]] = {
     "full_size_from": FieldSpec(
         "Full size from", "Fraction of the epochs after which crops have full size.", "float", minimum=0.0, maximum=1.0
     ),
+    "optimizer": FieldSpec(
+        "Optimizer", "Muon moves the convolution filters and leaves biases and head, with rates of their own, to the "
+        "optimizer named second; the others move every weight at the learning rate.", "str", choices=OPTIMIZERS,
+    ),
+    "schedule": FieldSpec("Schedule", "How the learning rate falls from its peak.", "str", choices=SCHEDULES),
+    "warmup_epochs": FieldSpec(
+        "Warm-up", "Epochs over which the learning rate first rises in a straight line.", "float", "epochs", 0.0, 100.0
+    ),
+    "step_epochs": FieldSpec(
+        "Epochs per step", "Epochs after which the step schedule lowers the rate; 0 with any other schedule.", "int",
+        "epochs", 0, 1000,
+    ),
+    "plateau_patience": FieldSpec(
+        "Plateau patience", "Epochs without improvement after which the plateau schedule lowers the rate; 0 with any "
+        "other schedule.", "int", "epochs", 0, 1000,
+    ),
+    "decay_factor": FieldSpec(
+        "Decay factor", "What the step and plateau schedules multiply the rate by.", "float", minimum=0.01, maximum=0.99
+    ),
+    "peak_position": FieldSpec(
+        "Peak position", "Share of the steps after which the one-cycle schedule is at its peak.", "float",
+        minimum=0.01, maximum=0.99,
+    ),
+    "gradient_clip": FieldSpec(
+        "Gradient clipping", "Largest norm of the mean loss’s gradient; longer ones are shortened to it; 0 for none.",
+        "float", minimum=0.0, maximum=1000.0,
+    ),
+    "accumulation_steps": FieldSpec(
+        "Accumulation", "Parts in which a batch is computed one after the other, to need less memory.", "int", "parts",
+        1, 1024,
+    ),
+    "ema_decay": FieldSpec(
+        "Weight averaging", "Share of the old in a moving average of the weights, which is then what is measured and "
+        "packaged; 0 for none.", "float", minimum=0.0, maximum=0.9999,
+    ),
+    "monitor": FieldSpec(
+        "Monitored figure", "What early stopping and the plateau schedule watch.", "str", choices=MONITORS
+    ),
+    "early_stopping_patience": FieldSpec(
+        "Early stopping", "Epochs without improvement after which training ends; 0 for never.", "int", "epochs", 0, 1000
+    ),
+    "min_delta": FieldSpec(
+        "Least improvement", "Change of the monitored figure that counts as an improvement.", "float",
+        minimum=0.0, maximum=1.0,
+    ),
+    "tested_weights": FieldSpec(
+        "Tested weights", "Weights that are tested and packaged: of the epoch with the best validation accuracy, or of "
+        "the last.", "str", choices=("best", "last"),
+    ),
+    "augmentation_backend": FieldSpec(
+        "Augmentation backend", "Whole batches on the device, or Albumentations image by image.", "str",
+        choices=("tensor", "albumentations"),
+    ),
+    "crop_fill": FieldSpec(
+        "Crop border", "What continues an image beyond its border.", "str", choices=("reflect", "zero")
+    ),
+    "flip_mode": FieldSpec(
+        "Flip mode", "Each image in turn as it is and mirrored, or drawn anew each time.", "str",
+        choices=("alternating", "random"),
+    ),
+    "color_jitter": FieldSpec(
+        "Colour jitter", "Largest relative change of brightness, contrast and saturation; the hue turns by up to a "
+        "quarter of it; 0 for none.", "float", minimum=0.0, maximum=1.0,
+    ),
+    "erasing_probability": FieldSpec(
+        "Random erasing", "Probability that a rectangle of an image is painted over.", "float", minimum=0.0, maximum=1.0
+    ),
+    "policy": FieldSpec(
+        "Augmentation policy", "Random distortions and colour changes from a published list.", "str",
+        choices=("none", "randaugment", "trivialaugment"),
+    ),
+    "policy_operations": FieldSpec(
+        "RandAugment operations", "Operations that RandAugment applies to each image.", "int", "operations", 1, 5
+    ),
+    "policy_magnitude": FieldSpec(
+        "RandAugment magnitude", "Strength of RandAugment’s operations.", "int", minimum=0, maximum=POLICY_LEVELS - 1
+    ),
+    "mixup_alpha": FieldSpec(
+        "MixUp α", "Shape of the distribution of MixUp’s shares; small values mix little.", "float",
+        minimum=0.0, maximum=10.0,
+    ),
+    "mixup_probability": FieldSpec(
+        "MixUp", "Probability that a batch is blended with itself in another order.", "float", minimum=0.0, maximum=1.0
+    ),
+    "cutmix_alpha": FieldSpec(
+        "CutMix α", "Shape of the distribution of CutMix’s shares; 1 makes all alike.", "float",
+        minimum=0.0, maximum=10.0,
+    ),
+    "cutmix_probability": FieldSpec(
+        "CutMix", "Probability that a rectangle of each image of a batch comes from another one.", "float",
+        minimum=0.0, maximum=1.0,
+    ),
     "validation_fraction": FieldSpec(
         "Validation share", "Share of the training split, equal per class, that only measures.", "float",
         minimum=0.0, maximum=0.5,
     ),
     "precision": FieldSpec(
         "Precision", "Arithmetic of convolutions; auto takes bfloat16 where it is faster.", "str",
-        choices=("auto", "float32", "bfloat16"),
+        choices=("auto", "float32", "bfloat16", "float16"),
     ),
     "seed": FieldSpec("Seed", "Start of every random draw.", "int", minimum=0, maximum=2**31 - 1),
 }  # fmt: skip
@@ -173,6 +267,32 @@ class TrainConfig:
     flip: bool
     start_crop_size: int
     full_size_from: float
+    optimizer: str
+    schedule: str
+    warmup_epochs: float
+    step_epochs: int
+    plateau_patience: int
+    decay_factor: float
+    peak_position: float
+    gradient_clip: float
+    accumulation_steps: int
+    ema_decay: float
+    monitor: str
+    early_stopping_patience: int
+    min_delta: float
+    tested_weights: str
+    augmentation_backend: str
+    crop_fill: str
+    flip_mode: str
+    color_jitter: float
+    erasing_probability: float
+    policy: str
+    policy_operations: int
+    policy_magnitude: int
+    mixup_alpha: float
+    mixup_probability: float
+    cutmix_alpha: float
+    cutmix_probability: float
     validation_fraction: float
     precision: str
     seed: int
@@ -182,6 +302,7 @@ class TrainConfig:
             object.__setattr__(self, field.name, check_value(field.name, getattr(self, field.name)))
         network_fields = [field.name for field in fields(NetworkSettings)]
         check_network(NetworkSettings(**{name: getattr(self, name) for name in network_fields}))
+        refuse_contradictions(self)
 
     @classmethod
     def from_recipe(cls, name: str, *, dataset: str, **overrides: object) -> TrainConfig:

@@ -25,7 +25,7 @@ CIFAR10_CLASS_KEYS: Final = (
 
 DATASET_SCHEMA: Final = 1
 PACKAGE_SCHEMA: Final = 1
-CHECKPOINT_SCHEMA: Final = 1
+CHECKPOINT_SCHEMA: Final = 2
 
 MANIFEST_NAME: Final = "manifest.json"
 ONNX_NAME: Final = "model.onnx"
@@ -37,6 +37,12 @@ ONNX_INPUT: Final = "images"
 ONNX_LOGITS: Final = "logits"
 ONNX_FEATURE_MAP: Final = "feature_map"
 ONNX_OPSET: Final = 18
+
+OPTIMIZERS: Final = ("muon_sgd", "muon_adamw", "adamw", "adam", "sgd")
+SCHEDULES: Final = ("linear", "cosine", "step", "plateau", "one_cycle")
+MONITORS: Final = ("validation_accuracy", "validation_loss")
+POLICY_LEVELS: Final = 31
+"""Strengths of an augmentation policy's operations, from none to full (Cubuk et al. 2020; Müller & Hutter 2021)."""
 
 EXIT_FINISHED: Final = 0
 EXIT_FAILED: Final = 1

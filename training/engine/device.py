@@ -7,11 +7,11 @@ import platform
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import torch
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 REPORTED_PACKAGES: Final = ("torch", "numpy", "onnx", "onnxscript", "openvino", "safetensors", "timm")
 
@@ -33,11 +33,13 @@ class Device:
     @property
     def dtype(self) -> torch.dtype:
         """The precision as torch knows it."""
-        return torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        dtype: torch.dtype = getattr(torch, self.precision)
+        return dtype
 
     def autocast(self) -> torch.autocast:
         """Return a context in which convolutions and matrix products run in the precision."""
-        return torch.autocast(self.torch_device.type, dtype=torch.bfloat16, enabled=self.precision == "bfloat16")
+        is_mixed = self.precision != "float32"
+        return torch.autocast(self.torch_device.type, dtype=self.dtype if is_mixed else None, enabled=is_mixed)
 
     def describe_hardware(self) -> dict[str, Any]:
         """Return what a manifest tells about the machine."""
@@ -60,7 +62,7 @@ def choose_device(precision: str) -> Device:
     """Take the first CUDA device when there is one, else the CPU.
 
     Args:
-        precision: "float32", "bfloat16", or "auto" for bfloat16 where the hardware computes it.
+        precision: "float32", "bfloat16", "float16", or "auto" for bfloat16 where the hardware computes it.
     """
     if torch.cuda.is_available():
         chosen, name = torch.device("cuda"), torch.cuda.get_device_name()
@@ -68,8 +70,9 @@ def choose_device(precision: str) -> Device:
     else:
         chosen, name = torch.device("cpu"), _cpu_name()
         has_bfloat16 = _cpu_computes_bfloat16()
-    use_bfloat16 = precision == "bfloat16" or (precision == "auto" and has_bfloat16)
-    return Device(torch_device=chosen, name=name, precision="bfloat16" if use_bfloat16 else "float32")
+    if precision == "auto":
+        precision = "bfloat16" if has_bfloat16 else "float32"
+    return Device(torch_device=chosen, name=name, precision=cast("Precision", precision))
 
 
 def list_versions() -> dict[str, str]:

@@ -8,24 +8,16 @@ for the same number of threads.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from training.engine.augment import (
-    alternate_flips,
-    crop_and_flip,
-    cut_out,
-    draw_corners,
-    draw_first_flips,
-    to_float,
-)
+from training.engine.augment import to_float
 from training.engine.checkpoint import Checkpoint, save_checkpoint
 from training.engine.config import TrainConfig
 from training.engine.data import Dataset, Split, split_validation
@@ -34,12 +26,14 @@ from training.engine.evaluate import predict_logits
 from training.engine.events import emit
 from training.engine.exceptions import CheckpointError, DivergedError
 from training.engine.networks import Network, build_from_config, count_parameters
-from training.engine.optim import build_optimizers, loss_scale
-from training.engine.schedules import crop_size_at, decay_linearly
-from training.engine.seed import make_generator, seed_everything
+from training.engine.pipeline import Augmenter
+from training.engine.reporting import StepReporter
+from training.engine.schedules import crop_size_at, rate_at
+from training.engine.seed import make_generator, seed_everything, seed_layers
+from training.engine.selection import Selection, strip
+from training.engine.step import Learner
 
 CHECKPOINT_FOLDER: Final = "checkpoints"
-STEP_EVENT_SECONDS: Final = 1.0
 WHITENING_IMAGES: Final = 5000
 """Training images whose patches define the first layer (Jordan 2024)."""
 
@@ -101,12 +95,17 @@ class Trainer:
         self.batch_size = min(config.batch_size, len(self.train_split))
         self.steps_per_epoch = len(self.train_split) // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
-        self.first_flips = draw_first_flips(len(self.train_split), seed=config.seed).to(device.torch_device)
-        self.mean_colour = (255 * torch.tensor(dataset.mean)).round().to(device.torch_device, torch.uint8)
+        self.augmenter = Augmenter(
+            config,
+            image_count=len(self.train_split),
+            mean=dataset.mean,
+            class_count=len(dataset.class_keys),
+            device=device.torch_device,
+        )
         self.network = self._build_network()
         self.parameter_counts = count_parameters(self.network)  # before the whitening bias is frozen
-        self.optimizers = build_optimizers(self.network, config=config, dtype=device.dtype)
-        self.loss_scale = loss_scale(self.network, batch_size=self.batch_size)
+        self.learner = Learner(self.network, config=config, device=device)
+        self.selection = Selection(self.network, config=config)
         self.position = Position()
         self.sums = torch.zeros(2, dtype=torch.float64, device=device.torch_device)  # of the epoch: loss, hits
         self.last_checkpoint: Path | None = None
@@ -118,7 +117,7 @@ class Trainer:
         return self.position.step // self.steps_per_epoch
 
     def train(self) -> Network:
-        """Take all remaining steps and return the network.
+        """Take all remaining steps, or fewer where training stops early, and return the network as it is to be tested.
 
         Raises:
             DivergedError: The loss is not finite.
@@ -127,10 +126,11 @@ class Trainer:
         """
         self._emit_started()
         self._clock = time.monotonic()
-        while self.position.step < self.total_steps:
+        while self.position.step < self.total_steps and not self.selection.is_over:
             self.raise_if_stopping()
             self._train_epoch(self.epoch)
             self._end_epoch(self.epoch - 1)
+        self.selection.conclude()
         return self.network
 
     def raise_if_stopping(self) -> None:
@@ -152,10 +152,10 @@ class Trainer:
         if state["identity"] != self._identity():
             raise CheckpointError(f"{checkpoint.path} belongs to another configuration or dataset.")
         tensors = checkpoint.tensors
-        self.network.load_state_dict(_strip(tensors, prefix="network."))
-        for name, parameter, optimizer_state in self._learning_parameters():
-            if f"momentum.{name}" in tensors:
-                optimizer_state["momentum_buffer"] = torch.empty_like(parameter).copy_(tensors[f"momentum.{name}"])
+        self.network.load_state_dict(strip(tensors, prefix="network."))
+        self.learner.load_state_tensors(tensors)
+        self.learner.scaler.load_state_dict(state["scaler"])
+        self.selection.load(tensors=tensors, state=state["selection"])
         self.sums.copy_(tensors["sums"])
         self.position = Position(step=int(state["step"]), **state["position"])
         self.last_checkpoint = checkpoint.path
@@ -164,15 +164,18 @@ class Trainer:
         """Write a checkpoint of the current step and announce it."""
         self._advance_clock()
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
-        for name, _, optimizer_state in self._learning_parameters():
-            if "momentum_buffer" in optimizer_state:
-                tensors[f"momentum.{name}"] = optimizer_state["momentum_buffer"]
+        tensors |= {**self.learner.state_tensors(), **self.selection.state_tensors(), "sums": self.sums}
         position = {name: value for name, value in asdict(self.position).items() if name != "step"}
         saved = save_checkpoint(
             self.workdir / CHECKPOINT_FOLDER,
             step=self.position.step,
-            tensors={**tensors, "sums": self.sums},
-            state={"identity": self._identity(), "position": position},
+            tensors=tensors,
+            state={
+                "identity": self._identity(),
+                "position": position,
+                "scaler": self.learner.scaler.state_dict(),
+                "selection": self.selection.state_dict(),
+            },
         )
         self.last_checkpoint = saved.path
         path = saved.path.relative_to(self.workdir).as_posix()
@@ -198,67 +201,50 @@ class Trainer:
         size = crop_size_at(epoch, epochs=config.epochs, start=config.start_crop_size, full_from=config.full_size_from)
         generator = make_generator(seed=config.seed, purpose="shuffle", epoch=epoch)
         order = torch.randperm(len(self.train_split), generator=generator).to(self.device.torch_device)
-        flips = alternate_flips(self.first_flips, epoch=epoch)
-        reporter = _StepReporter(step=position.step, loss_sum=self._read_sums()[0])
+        reporter = StepReporter(step=position.step, loss_sum=self._read_sums()[0], batch_size=self.batch_size)
         for index in range(position.step % self.steps_per_epoch, self.steps_per_epoch):
             batch = order[index * self.batch_size : (index + 1) * self.batch_size]
-            self._train_step(batch, flips=flips[batch], size=size, epoch=epoch)
+            self._train_step(batch, size=size, epoch=epoch)
             position.step += 1
             if reporter.is_due():
                 loss_sum = self._read_sums()[0]
-                reporter.report(epoch=epoch, step=position.step, loss_sum=loss_sum, trainer=self)
+                reporter.report(
+                    epoch=epoch, step=position.step, loss_sum=loss_sum, learning_rate=self.learner.learning_rate
+                )
             if self.is_stopping() and index + 1 < self.steps_per_epoch:
                 self._read_sums()
                 self.save()
                 raise StopRequested(step=position.step, checkpoint=self.last_checkpoint)
 
-    def _train_step(self, batch: Tensor, *, flips: Tensor, size: int, epoch: int) -> None:
+    def _train_step(self, batch: Tensor, *, size: int, epoch: int) -> None:
         """Learn from one batch.
 
         Args:
             batch: (B,) int64, rows of the training split.
-            flips: (B,) bool, the images to mirror.
             size: Side of the crops, in pixels.
             epoch: Epoch, counted from 0.
         """
-        images = self._augment(self.train_split.images[batch], flips=flips, size=size, epoch=epoch)
-        labels = self.train_split.labels[batch]
-        seed_everything(self.config.seed, epoch=epoch, step=self.position.step)  # dropout draws from it
-        with self.device.autocast():
-            logits = self.network(to_float(images)).float()
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing, reduction="sum")
-        (loss * self.loss_scale).backward()  # type: ignore[no-untyped-call]
+        step = self.position.step
+        images = self.augmenter.augment(self.train_split.images[batch], rows=batch, side=size, epoch=epoch, step=step)
+        images, targets = self.augmenter.mix(images, self.train_split.labels[batch], epoch=epoch, step=step)
         self._set_learning_rates()
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        hits = (logits.detach().argmax(dim=1) == labels).sum()
-        self.sums += torch.stack([loss.detach().double(), hits.double()])
-
-    def _augment(self, images: Tensor, *, flips: Tensor, size: int, epoch: int) -> Tensor:
-        """Cut out, crop and mirror (B, H, W, 3) uint8 images with draws that belong to this step."""
-        config, image_size = self.config, images.shape[1]
-        draw = partial(
-            draw_corners,
-            len(images),
-            image_size=image_size,
-            seed=config.seed,
-            epoch=epoch,
-            step=self.position.step,
-        )
-        if config.cutout:
-            corners = draw(side=config.cutout, purpose="cutout").to(images.device)
-            images = cut_out(images, corners=corners, side=config.cutout, fill=self.mean_colour)
-        corners = draw(side=size, purpose="crop", margin=config.crop_padding).to(images.device)
-        return crop_and_flip(images, corners=corners, side=size, flips=flips)
+        seed_layers(seed=self.config.seed, epoch=epoch, step=step)
+        self.sums += self.learner.learn(images, targets)
+        self.selection.follow_step()
 
     def _set_learning_rates(self) -> None:
         """Set every group's rate for the step about to be taken."""
         whitening_steps = self.config.whitening_bias_epochs * self.steps_per_epoch
-        for optimizer in self.optimizers:
+        for optimizer in self.learner.optimizers:
             for group in optimizer.param_groups:
-                steps = whitening_steps if group["name"] == "whitening" else self.total_steps
-                group["lr"] = group["initial_lr"] * decay_linearly(self.position.step, steps=steps)
+                factor = rate_at(
+                    self.position.step,
+                    steps=whitening_steps if group["name"] == "whitening" else self.total_steps,
+                    steps_per_epoch=self.steps_per_epoch,
+                    config=self.config,
+                    plateaus=self.selection.plateau.count,
+                )
+                group["lr"] = group["initial_lr"] * factor
 
     def _end_epoch(self, epoch: int) -> None:
         """Measure, announce and save an epoch that is over."""
@@ -274,9 +260,10 @@ class Trainer:
             train_accuracy=hits / seen,
             validation_loss=validation_loss,
             validation_accuracy=validation_accuracy,
-            learning_rate=self.learning_rate,
+            learning_rate=self.learner.learning_rate,
             seconds=self.position.epoch_seconds,
         )
+        self.selection.follow_epoch(loss=validation_loss, accuracy=validation_accuracy)
         self.sums.zero_()
         self.position.epoch_seconds = 0.0
         self.save()
@@ -285,15 +272,10 @@ class Trainer:
         """Return loss, the training loss on unchanged images, and accuracy of the validation split."""
         if not len(self.validation_split):
             return None, None
-        logits = predict_logits(self.network, self.validation_split, device=self.device)
+        logits = predict_logits(self.selection.measured, self.validation_split, device=self.device)
         labels = self.validation_split.labels
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
         return loss, (logits.argmax(dim=1) == labels).double().mean().item()
-
-    @property
-    def learning_rate(self) -> float:
-        """The filters' learning rate in the step taken last."""
-        return float(self.optimizers[0].param_groups[0]["lr"])
 
     def _read_sums(self) -> tuple[float, float]:
         """Return the epoch's summed loss and hits so far; waits for the device.
@@ -325,13 +307,6 @@ class Trainer:
         config = {key: value for key, value in self.config.to_dict().items() if key != "dataset"}
         return {"config": config, "dataset_sha256": self.dataset.sha256, "precision": self.device.precision}
 
-    def _learning_parameters(self) -> Iterator[tuple[str, nn.Parameter, dict[str, Any]]]:
-        """Yield every parameter that an optimizer owns, with its name and its state there."""
-        owners = {parameter: o for o in self.optimizers for group in o.param_groups for parameter in group["params"]}
-        for name, parameter in self.network.named_parameters():
-            if parameter in owners:
-                yield name, parameter, owners[parameter].state[parameter]
-
     def _emit_started(self) -> None:
         """Announce the run."""
         total, trainable = self.parameter_counts
@@ -347,33 +322,3 @@ class Trainer:
             trainable_parameters=trainable,
             resumed_from_step=self.position.step,
         )
-
-
-class _StepReporter:
-    """Emits a `step` event about once a second."""
-
-    def __init__(self, *, step: int, loss_sum: float) -> None:
-        self.step, self.loss_sum, self.since = step, loss_sum, time.monotonic()
-
-    def is_due(self) -> bool:
-        """Whether the last event is old enough."""
-        return time.monotonic() - self.since >= STEP_EVENT_SECONDS
-
-    def report(self, *, epoch: int, step: int, loss_sum: float, trainer: Trainer) -> None:
-        """Announce the mean loss and the speed since the last event."""
-        now = time.monotonic()
-        images = (step - self.step) * trainer.batch_size
-        emit(
-            "step",
-            epoch=epoch + 1,
-            step=step,
-            loss=(loss_sum - self.loss_sum) / images,
-            learning_rate=trainer.learning_rate,
-            images_per_second=images / (now - self.since),
-        )
-        self.step, self.loss_sum, self.since = step, loss_sum, now
-
-
-def _strip(tensors: Mapping[str, Tensor], *, prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose name starts with a prefix, without it."""
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

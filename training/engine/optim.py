@@ -1,4 +1,4 @@
-"""Optimizers: for the compact network Muon for filters and Nesterov SGD for the rest, for all others SGD alone.
+"""Optimizers: AdamW, Adam and Nesterov SGD for a whole network, or Muon for its filters and SGD or AdamW for the rest.
 
 Source: Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"
 (https://kellerjordan.github.io/posts/muon/); for convolutions with normalised filters, airbench94_muon.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from training.engine.config import TrainConfig
-from training.engine.networks import Network, WhitenedCnn
+from training.engine.networks import WhitenedCnn
 
 NEWTON_SCHULZ_COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 """Quintic with the steepest slope at zero; singular values end in about [0.7, 1.2] (Jordan et al. 2024)."""
@@ -88,60 +88,66 @@ class Muon(torch.optim.Optimizer):
         parameter.add_(update, alpha=-lr)
 
 
-def build_optimizers(network: Network, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
-    """Give every learning parameter to an optimizer; `initial_lr` of each group remembers its peak rate.
+def build_optimizers(network: nn.Module, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Build the optimizers of everything that learns; `initial_lr` of each group remembers its peak rate.
+
+    The group named "whitening", if there is one, is scheduled apart, because it learns for fewer epochs. Norms and
+    biases are never decayed by AdamW, Adam or SGD alone (He et al. 2019, arXiv 1812.01187).
 
     Args:
-        network: The network to train.
-        config: Rates, momenta and weight decay.
+        network: The network to train; what needs no gradient is left out.
+        config: Optimizer, rates, momenta and weight decay.
         dtype: Arithmetic of Muon's orthogonalisation.
     """
-    if isinstance(network, WhitenedCnn):
-        optimizers = _build_for_whitened_cnn(network, config=config, dtype=dtype)
+    if config.optimizer.startswith("muon_"):
+        optimizers = _build_muon(network, config=config, dtype=dtype)
     else:
-        learning: list[Tensor] = [p for p in network.parameters() if p.requires_grad]
-        optimizers = [_build_sgd([("all", learning, config.learning_rate)], config=config)]
+        optimizers = [_build_single(network, config=config)]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]
     return optimizers
 
 
-def loss_scale(network: Network, *, batch_size: int) -> float:
-    """Return what the summed loss of a batch is multiplied by before its gradients are taken.
-
-    The compact network's rates belong to the sum (Jordan 2024), those of all others to the mean.
-    """
-    return 1.0 if isinstance(network, WhitenedCnn) else 1.0 / batch_size
-
-
-def _build_for_whitened_cnn(
-    network: WhitenedCnn, *, config: TrainConfig, dtype: torch.dtype
-) -> list[torch.optim.Optimizer]:
-    """Give filters to Muon, biases and head to SGD.
-
-    The whitening bias is a group of its own, named "whitening", because it learns for fewer epochs.
-    """
-    filters = [p for p in network.blocks.parameters() if p.ndim == 4]
-    biases: list[Tensor] = [m.bias for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    groups: list[tuple[str, list[Tensor], float]] = [
-        ("whitening", [network.whitening_bias], config.bias_learning_rate),
-        ("biases", biases, config.bias_learning_rate),
-        ("head", [network.head.weight], config.head_learning_rate),
+def _build_single(network: nn.Module, *, config: TrainConfig) -> torch.optim.Optimizer:
+    """Build the one optimizer of every weight; matrices and filters are decayed, norms and biases are not."""
+    learning = [p for p in network.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"name": "weights", "params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"name": "biases", "params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
-    muon.param_groups[0]["name"] = "filters"
-    return [muon, _build_sgd(groups, config=config)]
+    groups = [group for group in groups if group["params"]]
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=config.learning_rate)
+    if config.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=config.learning_rate)
+    nesterov = config.momentum > 0
+    return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=nesterov)
 
 
-def _build_sgd(groups: list[tuple[str, list[Tensor], float]], *, config: TrainConfig) -> torch.optim.SGD:
-    """Build Nesterov SGD of groups (name, parameters, peak rate) that shrink by the weight decay at any rate."""
+def _build_muon(network: nn.Module, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:
+    """Give convolutions without a bias, which normalisation follows, to Muon and the rest to SGD or AdamW."""
+    whitening = [network.whitening_bias] if isinstance(network, WhitenedCnn) else []
+    convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.bias is None]
+    filters = [conv.weight for conv in convolutions if conv.weight.requires_grad]
+    taken = {id(parameter) for parameter in (*whitening, *filters)}
+    others = [p for p in network.parameters() if p.requires_grad and id(p) not in taken]
+    named = [
+        ("whitening", whitening, config.bias_learning_rate),
+        ("biases", [p for p in others if p.ndim <= 1], config.bias_learning_rate),
+        ("head", [p for p in others if p.ndim > 1], config.head_learning_rate),
+    ]
+    groups: list[dict[str, Any]] = [
+        {"name": name, "params": params, "lr": rate} for name, params, rate in named if params
+    ]
+    optimizers: list[torch.optim.Optimizer] = []
+    if filters:  # a frozen backbone has none
+        muon = Muon(filters, lr=config.learning_rate, momentum=config.muon_momentum, dtype=dtype)
+        muon.param_groups[0]["name"] = "filters"
+        optimizers.append(muon)
+    if config.optimizer == "muon_adamw":
+        return [*optimizers, torch.optim.AdamW(groups, weight_decay=config.weight_decay)]
     decay = config.weight_decay * config.batch_size  # of the parameter, per step; SGD multiplies it by the rate
-    return torch.optim.SGD(
-        [
-            {"name": name, "params": params, "lr": rate, "weight_decay": decay / rate if rate else 0.0}
-            for name, params, rate in groups
-        ],
-        momentum=config.momentum,
-        nesterov=config.momentum > 0,
-    )
+    for group in groups:
+        group["weight_decay"] = decay / group["lr"] if group["lr"] else 0.0
+    return [*optimizers, torch.optim.SGD(groups, momentum=config.momentum, nesterov=config.momentum > 0)]

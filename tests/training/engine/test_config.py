@@ -55,7 +55,7 @@ def test_whole_number_becomes_float() -> None:
         ("learning_rate", float("inf"), "learning_rate is inf; allowed is a number from 1e-05 to 10."),
         ("learning_rate", 11, "learning_rate is 11; allowed is a number from 1e-05 to 10."),
         ("flip", 1, "flip is 1; allowed is true or false."),
-        ("precision", "int8", "precision is 'int8'; allowed is one of auto, float32, bfloat16."),
+        ("precision", "int8", "precision is 'int8'; allowed is one of auto, float32, bfloat16, float16."),
         (
             "architecture",
             None,

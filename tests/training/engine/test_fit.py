@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,14 @@ import torch
 from torch import nn
 
 from tests.training.engine.tiny_data import tiny_config, write_dataset
+from training.engine.augment import (
+    alternate_flips,
+    crop_and_flip,
+    cut_out,
+    draw_corners,
+    draw_first_flips,
+    to_float,
+)
 from training.engine.checkpoint import load_checkpoint, load_newest_checkpoint
 from training.engine.config import TrainConfig
 from training.engine.data import Dataset, Split, load_dataset, split_validation
@@ -20,6 +30,8 @@ from training.engine.events import parse_line
 from training.engine.exceptions import CheckpointError, DivergedError
 from training.engine.fit import StopRequested, Trainer
 from training.engine.networks import WhitenedCnn
+from training.engine.optim import Muon
+from training.engine.seed import make_generator
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -251,3 +263,162 @@ def test_a_timm_network_with_dropout_resumes_to_the_last_bit(dataset: Dataset, t
     resumed.restore(load_newest_checkpoint(tmp_path / "checkpoints"))
     resumed.train()
     assert_identical(final_state(resumed), final_state(whole))
+
+
+STATEFUL: dict[str, dict[str, object]] = {
+    "adamw": {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "cosine", "warmup_epochs": 0.5},
+    "adam": {"optimizer": "adam", "learning_rate": 0.01, "schedule": "one_cycle"},
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.05, "schedule": "step", "step_epochs": 1, "gradient_clip": 0.5},
+    "muon_adamw": {"optimizer": "muon_adamw", "bias_learning_rate": 0.01, "head_learning_rate": 0.01},
+    "average": {"ema_decay": 0.7},
+    "best": {"tested_weights": "best", "ema_decay": 0.5},
+    "plateau": {"schedule": "plateau", "plateau_patience": 1, "min_delta": 1.0, "decay_factor": 0.1},
+    "parts": {"accumulation_steps": 3},
+    "float16": {"precision": "float16"},
+    "mix": {"mixup_probability": 0.5, "cutmix_probability": 0.5},
+    "augmentation": {"flip_mode": "random", "color_jitter": 0.4, "erasing_probability": 0.5, "crop_fill": "zero"},
+}
+
+
+@pytest.mark.parametrize("name", STATEFUL)
+def test_every_state_survives_an_interruption_to_the_last_bit(name: str, dataset: Dataset, tmp_path: Path) -> None:
+    config = tiny_config(dataset.path, **{"epochs": 3, **STATEFUL[name]})
+    whole = make_trainer(config, dataset, tmp_path / "whole")
+    whole.train()
+    for stop_after in (3, 6, 8):  # within the first epoch, within the second, and at its end
+        trainer = make_trainer(config, dataset, tmp_path / "work", stop_after=stop_after)
+        if stop_after > 3:
+            trainer.restore(load_newest_checkpoint(tmp_path / "work" / "checkpoints"))
+        with pytest.raises(StopRequested):
+            trainer.train()
+    torch.manual_seed(99)
+    resumed = make_trainer(config, dataset, tmp_path / "work")
+    resumed.restore(load_newest_checkpoint(tmp_path / "work" / "checkpoints"))
+    resumed.train()
+    assert_identical(final_state(resumed), final_state(whole))
+    states = [load_checkpoint(t.last_checkpoint).state for t in (resumed, whole) if t.last_checkpoint]
+    assert [states[0][key] for key in ("scaler", "selection")] == [states[1][key] for key in ("scaler", "selection")]
+
+
+def test_scaler_state_is_kept(dataset: Dataset, tmp_path: Path) -> None:
+    trainer = make_trainer(tiny_config(dataset.path, precision="float16"), dataset, tmp_path)
+    trainer.learner.scaler.load_state_dict({**trainer.learner.scaler.state_dict(), "scale": 32.0})
+    trainer.train()
+    resumed = make_trainer(tiny_config(dataset.path, precision="float16"), dataset, tmp_path)
+    resumed.restore(load_newest_checkpoint(tmp_path / "checkpoints"))
+    assert resumed.learner.scaler.state_dict() == trainer.learner.scaler.state_dict()
+    assert resumed.learner.scaler.state_dict()["_growth_tracker"] == 8
+
+
+def report_accuracies(trainer: Trainer, *accuracies: float) -> list[dict[str, torch.Tensor]]:
+    """Make a trainer believe in these validation accuracies; return the weights after each epoch, as they come."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def validate() -> tuple[float, float]:
+        seen.append({name: tensor.clone() for name, tensor in trainer.selection.measured.state_dict().items()})
+        return 1.0, accuracies[len(seen) - 1]
+
+    trainer._validate = validate  # type: ignore[method-assign]
+    return seen
+
+
+@pytest.mark.parametrize(("tested", "epoch"), [("best", 1), ("last", 3)])
+def test_tested_weights_are_the_best_or_the_last(tested: str, epoch: int, dataset: Dataset, tmp_path: Path) -> None:
+    trainer = make_trainer(tiny_config(dataset.path, epochs=4, tested_weights=tested), dataset, tmp_path)
+    seen = report_accuracies(trainer, 0.5, 0.75, 0.25, 0.75)
+    network = trainer.train()
+    assert_identical(network.state_dict(), seen[epoch])
+
+
+def test_best_weights_survive_in_every_later_checkpoint(dataset: Dataset, tmp_path: Path) -> None:
+    config = tiny_config(dataset.path, epochs=4, tested_weights="best")
+    trainer = make_trainer(config, dataset, tmp_path, stop_after=12)
+    seen = report_accuracies(trainer, 0.9, 0.5, 0.5)
+    with pytest.raises(StopRequested):
+        trainer.train()
+    resumed = make_trainer(config, dataset, tmp_path)
+    resumed.restore(load_newest_checkpoint(tmp_path / "checkpoints"))
+    report_accuracies(resumed, 0.5)
+    assert_identical(resumed.train().state_dict(), seen[0])
+
+
+def test_early_stopping_ends_the_run_and_stays_ended(
+    dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny_config(dataset.path, epochs=9, early_stopping_patience=2)
+    trainer = make_trainer(config, dataset, tmp_path)
+    report_accuracies(trainer, 0.5, 0.75, 0.75, 0.7, 0.9)
+    trainer.train()
+    assert [event["epoch"] for event in events_of(capsys, "epoch_end")] == [1, 2, 3, 4]
+    resumed = make_trainer(config, dataset, tmp_path)
+    resumed.restore(load_newest_checkpoint(tmp_path / "checkpoints"))
+    resumed.train()
+    assert events_of(capsys, "epoch_end") == []
+    assert resumed.position.step == 16
+
+
+def test_plateau_lowers_the_rate(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plateau = {"schedule": "plateau", "plateau_patience": 2, "decay_factor": 0.5}
+    trainer = make_trainer(tiny_config(dataset.path, epochs=5, **plateau), dataset, tmp_path)
+    report_accuracies(trainer, 0.5, 0.5, 0.5, 0.5, 0.5)
+    trainer.train()
+    rates = [event["learning_rate"] for event in events_of(capsys, "epoch_end")]
+    assert rates == pytest.approx([0.12, 0.12, 0.12, 0.06, 0.06])
+
+
+def test_average_follows_the_weights_and_is_what_is_measured(dataset: Dataset, tmp_path: Path) -> None:
+    trainer = make_trainer(tiny_config(dataset.path, epochs=1, ema_decay=0.75), dataset, tmp_path)
+    follow, weights = trainer.selection.follow_step, []
+
+    def record() -> None:
+        weights.append(trainer.network.head.weight.detach().clone())
+        follow()
+
+    trainer.selection.follow_step = record  # type: ignore[method-assign]
+    network = trainer.train()
+    expected = weights[0]
+    for later in weights[1:]:
+        expected = 0.75 * expected + 0.25 * later
+    assert len(weights) == 4
+    assert torch.allclose(network.head.weight, expected, atol=1e-6)
+    assert not torch.allclose(network.head.weight, weights[-1], atol=1e-4)
+
+
+def test_fast_recipe_does_what_a_plain_loop_does(dataset: Dataset, tmp_path: Path) -> None:
+    """Written out once more, without any option: what `fast` has meant since its figures were measured."""
+    config = tiny_config(dataset.path, precision="float32", cutout=8)
+    trainer = make_trainer(config, dataset, tmp_path)
+    network, split = deepcopy(trainer.network), trainer.train_split
+    filters = [p for p in network.blocks.parameters() if p.ndim == 4]
+    biases = [m.bias for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
+    muon = Muon(filters, lr=0.12, momentum=0.6)
+    parts = {
+        "whitening": ([network.whitening_bias], 0.053),
+        "biases": (biases, 0.053),
+        "head": ([network.head.weight], 0.67),
+    }
+    groups = [{"params": params, "lr": rate, "weight_decay": 2e-6 * 16 / rate} for params, rate in parts.values()]
+    sgd = torch.optim.SGD(groups, momentum=0.85, nesterov=True)
+    peaks, lengths = [0.12, 0.053, 0.053, 0.67], [8, 4, 8, 8]
+    fill = (255 * torch.tensor(dataset.mean)).round().to(torch.uint8)
+    for step in range(8):
+        epoch, index = divmod(step, 4)
+        network.train()
+        network.whitening_bias.requires_grad = epoch < 1
+        order = torch.randperm(len(split), generator=make_generator(seed=0, purpose="shuffle", epoch=epoch))
+        batch = order[16 * index : 16 * index + 16]
+        draw = partial(draw_corners, 16, image_size=32, seed=0, epoch=epoch, step=step)
+        images = cut_out(split.images[batch], corners=draw(side=8, purpose="cutout"), side=8, fill=fill)
+        side = (16, 26)[epoch]
+        corners = draw(side=side, purpose="crop", margin=2)
+        flips = alternate_flips(draw_first_flips(len(split), seed=0), epoch=epoch)[batch]
+        images = crop_and_flip(images, corners=corners, side=side, flips=flips)
+        logits = network(to_float(images))
+        loss = torch.nn.functional.cross_entropy(logits, split.labels[batch], label_smoothing=0.2, reduction="sum")
+        torch.autograd.backward(loss)
+        for group, peak, length in zip((*muon.param_groups, *sgd.param_groups), peaks, lengths, strict=True):
+            group["lr"] = peak * max(0.0, 1 - step / length)
+        for optimizer in (muon, sgd):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+    assert_identical(dict(trainer.train().state_dict()), dict(network.state_dict()))

@@ -31,6 +31,7 @@ def test_light_modules_import_no_torch() -> None:
         "architectures",
         "config",
         "constants",
+        "contradictions",
         "events",
         "exceptions",
         "package",

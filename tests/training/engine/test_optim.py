@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from tests.training.engine.tiny_data import tiny_config
-from training.engine.networks import WhitenedCnn, build_network
-from training.engine.optim import Muon, build_optimizers, loss_scale, orthogonalize
+from training.engine.networks import WhitenedCnn
+from training.engine.optim import Muon, build_optimizers, orthogonalize
 
 
 def random_matrix(rows: int, columns: int, seed: int = 0) -> torch.Tensor:
@@ -88,12 +88,36 @@ def test_every_learning_parameter_has_one_optimizer() -> None:
     assert groups["head"]["weight_decay"] * groups["head"]["lr"] == pytest.approx(0.01)
 
 
-def test_any_other_network_learns_by_sgd_from_the_mean_loss() -> None:
-    config = tiny_config(Path("d"), architecture="test_resnet", width_multiplier=1.0, batch_size=100, weight_decay=1e-5)
-    network = build_network("test_resnet", class_count=3, mean=[0.5] * 3, std=[0.2] * 3)
-    (sgd,) = build_optimizers(network, config=config, dtype=torch.float32)
-    (group,) = sgd.param_groups
-    assert isinstance(sgd, torch.optim.SGD)
-    assert (group["name"], group["initial_lr"], len(group["params"])) == ("all", 0.12, len([*network.parameters()]))
-    assert group["weight_decay"] * group["lr"] == pytest.approx(0.001)
-    assert loss_scale(network, batch_size=100) == 0.01
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_single_optimizer_decays_matrices_and_spares_norms_and_biases(optimizer: str) -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Flatten(), torch.nn.Linear(4, 2)
+    )
+    network[3].bias.requires_grad = False
+    config = tiny_config(Path("d"), optimizer=optimizer, learning_rate=0.01, weight_decay=0.05)
+    (built,) = build_optimizers(network, config=config, dtype=torch.float32)
+    weights, biases = built.param_groups
+    assert [id(p) for p in weights["params"]] == [id(network[0].weight), id(network[3].weight)]
+    assert [id(p) for p in biases["params"]] == [id(network[0].bias), id(network[1].weight), id(network[1].bias)]
+    assert (weights["weight_decay"], biases["weight_decay"]) == (0.05, 0.0)
+    assert {group["initial_lr"] for group in built.param_groups} == {0.01}
+    assert type(built).__name__.lower() == optimizer
+
+
+def test_muon_leaves_convolutions_with_a_bias_to_the_other_optimizer() -> None:
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 4, 1), torch.nn.Linear(4, 2)
+    )
+    config = tiny_config(Path("d"), optimizer="muon_adamw", head_learning_rate=0.02, bias_learning_rate=0.03)
+    muon, adamw = build_optimizers(network, config=config, dtype=torch.float32)
+    assert [id(p) for p in muon.param_groups[0]["params"]] == [id(network[0].weight)]
+    biases, head = adamw.param_groups
+    assert [id(p) for p in head["params"]] == [id(network[2].weight), id(network[3].weight)]
+    assert (len(biases["params"]), biases["initial_lr"], head["initial_lr"]) == (4, 0.03, 0.02)
+
+
+def test_frozen_filters_leave_muon_out() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3, bias=False), torch.nn.Linear(4, 2))
+    network[0].requires_grad_(requires_grad=False)
+    (sgd,) = build_optimizers(network, config=tiny_config(Path("d")), dtype=torch.float32)
+    assert [group["name"] for group in sgd.param_groups] == ["biases", "head"]

@@ -1,0 +1,111 @@
+"""One optimizer step: forward, loss, backward, clipping, update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from training.engine.config import TrainConfig
+from training.engine.device import Device
+from training.engine.optim import build_optimizers
+
+_PREFIX: Final = "optimizer."
+
+
+class Learner:
+    """Takes the steps, and holds what they change besides the network: the optimizers and the loss scaler.
+
+    Args:
+        network: Maps (N, 3, S, S) float in [0, 1] to (N, K) logits.
+        config: Optimizer, clipping, accumulation and label smoothing.
+        device: Where the network is, and in which precision to compute.
+    """
+
+    def __init__(self, network: nn.Module, *, config: TrainConfig, device: Device) -> None:
+        self.network, self.config, self.device = network, config, device
+        muon_dtype = torch.bfloat16 if device.precision == "bfloat16" else torch.float32  # float16 would underflow
+        self.optimizers = build_optimizers(network, config=config, dtype=muon_dtype)
+        self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "float16")
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the first group, which is what a run reports."""
+        return float(self.optimizers[0].param_groups[0]["lr"])
+
+    def learn(self, images: Tensor, targets: Tensor) -> Tensor:
+        """Learn from one batch, in `accumulation_steps` parts.
+
+        Args:
+            images: (N, 3, S, S) float in [0, 1].
+            targets: (N,) int64 labels, or (N, K) float shares of the classes.
+
+        Returns:
+            (2,) float64 on the device: summed loss, and images whose largest logit is at their (largest) class.
+        """
+        parts = self.config.accumulation_steps
+        sums = [
+            self._accumulate(*part, total=len(images))
+            for part in zip(images.chunk(parts), targets.chunk(parts), strict=True)
+        ]
+        if self.config.gradient_clip:
+            self._clip(len(images))
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)  # skipped where float16 overflowed
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        return torch.stack(sums).sum(dim=0)
+
+    def named_states(self) -> Iterator[tuple[str, nn.Parameter, dict[str, Any]]]:
+        """Yield every parameter that an optimizer owns, with its name and its state there."""
+        owners = {parameter: o for o in self.optimizers for group in o.param_groups for parameter in group["params"]}
+        for name, parameter in self.network.named_parameters():
+            if parameter in owners:
+                yield name, parameter, owners[parameter].state[parameter]
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Return the optimizers' tensors as `optimizer.PARAMETER.KEY`."""
+        return {
+            f"{_PREFIX}{name}.{key}": value
+            for name, _, state in self.named_states()
+            for key, value in state.items()
+            if isinstance(value, Tensor)
+        }
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Continue from what `state_tensors` returned; other names are ignored."""
+        states = {name: (parameter, state) for name, parameter, state in self.named_states()}
+        for full_name, tensor in tensors.items():
+            if full_name.startswith(_PREFIX):
+                name, _, key = full_name.removeprefix(_PREFIX).rpartition(".")
+                parameter, state = states[name]
+                # Moments lie in memory as their parameter does; Adam's counter is a CPU scalar.
+                state[key] = torch.empty_like(parameter).copy_(tensor) if tensor.ndim else tensor.clone()
+
+    def _accumulate(self, images: Tensor, targets: Tensor, *, total: int) -> Tensor:
+        """Add the gradient of a part of a batch of `total` images; return its summed loss and hits."""
+        with self.device.autocast():
+            logits: Tensor = self.network(images).float()
+        smoothing = self.config.label_smoothing
+        loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
+        objective = loss if self._is_summed else loss / total
+        self.scaler.scale(objective).backward()  # type: ignore[no-untyped-call]
+        labels = targets if targets.ndim == 1 else targets.argmax(dim=1)
+        hits = (logits.detach().argmax(dim=1) == labels).sum()
+        return torch.stack([loss.detach().double(), hits.double()])
+
+    @property
+    def _is_summed(self) -> bool:
+        """Whether rates are meant for the loss summed over a batch, as Jordan 2024 has them; else for the mean."""
+        return self.config.optimizer == "muon_sgd"
+
+    def _clip(self, count: int) -> None:
+        """Shorten the gradient of the mean loss over `count` images to the longest norm allowed."""
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        parameters = [parameter for _, parameter, _ in self.named_states()]
+        longest = self.config.gradient_clip * (count if self._is_summed else 1)
+        nn.utils.clip_grad_norm_(parameters, longest)
