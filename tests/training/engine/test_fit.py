@@ -72,6 +72,11 @@ def final_state(trainer: Trainer) -> dict[str, torch.Tensor]:
     return dict(load_checkpoint(trainer.last_checkpoint).tensors) if trainer.last_checkpoint else {}
 
 
+def compact_network(trainer: Trainer) -> WhitenedCnn:
+    assert isinstance(trainer.network, WhitenedCnn)
+    return trainer.network
+
+
 def assert_identical(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
     assert first.keys() == second.keys()
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
@@ -368,14 +373,15 @@ def test_plateau_lowers_the_rate(dataset: Dataset, tmp_path: Path, capsys: pytes
 
 def test_average_follows_the_weights_and_is_what_is_measured(dataset: Dataset, tmp_path: Path) -> None:
     trainer = make_trainer(tiny_config(dataset.path, epochs=1, ema_decay=0.75), dataset, tmp_path)
-    follow, weights = trainer.selection.follow_step, []
+    network = compact_network(trainer)
+    follow, weights = trainer.selection.follow_step, list[torch.Tensor]()
 
     def record() -> None:
-        weights.append(trainer.network.head.weight.detach().clone())
+        weights.append(network.head.weight.detach().clone())
         follow()
 
     trainer.selection.follow_step = record  # type: ignore[method-assign]
-    network = trainer.train()
+    trainer.train()
     expected = weights[0]
     for later in weights[1:]:
         expected = 0.75 * expected + 0.25 * later
@@ -388,7 +394,7 @@ def test_fast_recipe_does_what_a_plain_loop_does(dataset: Dataset, tmp_path: Pat
     """Written out once more, without any option: what `fast` has meant since its figures were measured."""
     config = tiny_config(dataset.path, precision="float32", cutout=8)
     trainer = make_trainer(config, dataset, tmp_path)
-    network, split = deepcopy(trainer.network), trainer.train_split
+    network, split = deepcopy(compact_network(trainer)), trainer.train_split
     filters = [p for p in network.blocks.parameters() if p.ndim == 4]
     biases = [m.bias for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     muon = Muon(filters, lr=0.12, momentum=0.6)
