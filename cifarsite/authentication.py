@@ -45,7 +45,8 @@ class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # the 
 def _owner_sql() -> str:
     """Return the ORM's own statement; composing it anew takes 0.25 ms, running it 0.02 ms (SQLite, two cores)."""
     lives = Q(auth_token_set__expiry=None) | Q(auth_token_set__expiry__gt=Now())
-    statement, _parameters = User.objects.filter(lives, auth_token_set__digest="").query.sql_with_params()
+    owners = User.objects.filter(lives, auth_token_set__digest="")  # nosec B106  # only where the digest will stand
+    statement, _parameters = owners.query.sql_with_params()
     return statement
 
 

@@ -166,7 +166,7 @@ class TrainingRunAdmin(JobAdmin[TrainingRun]):
     add_form = RunAdminForm
     add_fieldsets = [
         (None, {"fields": ["dataset", "recipe", *MAIN_SETTINGS]}),
-        (gettext_lazy("More settings"), {"fields": MORE_SETTINGS, "classes": ["collapse"]}),
+        *((gettext_lazy(title), {"fields": names, "classes": ["collapse"]}) for title, names in MORE_SETTINGS.items()),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[TrainingRun]:

@@ -13,11 +13,15 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from training.engine.config import FieldSpec
+from training.engine.fields import FieldSpec
 
 MARKED: Final = frozenset(
     {
-        # Labels, helps and units of the fields.
+        # Titles, labels, helps and units of the fields.
+        gettext_noop("Run"),
+        gettext_noop("Network"),
+        gettext_noop("Optimization"),
+        gettext_noop("Augmentation"),
         gettext_noop("Architecture"),
         gettext_noop("Network that is trained: whitened_cnn, or a classification network of the timm library."),
         gettext_noop("Width"),
@@ -157,7 +161,7 @@ MARKED: Final = frozenset(
         gettext_noop("Checking the images"),
         # Recipes.
         gettext_noop("Fast"),
-        gettext_noop("A compact network of two million parameters that learns CIFAR-10 in minutes on a CPU."),
+        gettext_noop("A compact network of two million parameters that learns much from a short training."),
     }
 )
 """Every engine text that a page shows; a test compares it with the engine's fields and recipes."""

@@ -14,15 +14,20 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from training.choices import ImportSource
-from training.engine.config import FIELDS, FieldSpec, TrainConfig, Value, check_value
+from training.engine.config import TrainConfig, Value, check_value
 from training.engine.exceptions import ConfigError
+from training.engine.fields import FIELD_GROUPS, FIELDS, FieldSpec
 from training.engine.recipes import RECIPES, Recipe
 from training.engine_texts import allowed_values, show_value, translate
 from training.models import Dataset, DatasetImport
 from training.models.dataset import validate_name
 
 MAIN_SETTINGS: Final = ("epochs", "batch_size", "learning_rate", "seed")
-MORE_SETTINGS: Final = tuple(name for name in FIELDS if name not in {"dataset", "recipe", *MAIN_SETTINGS})
+MORE_SETTINGS: Final = {
+    title: tuple(name for name in group if name not in {"dataset", "recipe", *MAIN_SETTINGS})
+    for title, group in FIELD_GROUPS.items()
+}
+SETTINGS: Final = (*MAIN_SETTINGS, *(name for names in MORE_SETTINGS.values() for name in names))
 _LONGEST_SHOWN = 40
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
@@ -90,7 +95,7 @@ class RunForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = [(recipe.name, translate(recipe.title)) for recipe in RECIPES.values()]
         self.fields["recipe"] = forms.ChoiceField(label=_("Recipe"), choices=choices)
-        for name in (*MAIN_SETTINGS, *MORE_SETTINGS):
+        for name in SETTINGS:
             field = SettingField(name)
             field.show_default(self.chosen_recipe)
             self.fields[name] = field
@@ -106,18 +111,18 @@ class RunForm(forms.Form):
         return [self[name] for name in MAIN_SETTINGS]
 
     @property
-    def more_settings(self) -> list[forms.BoundField]:
-        """All other settings."""
-        return [self[name] for name in MORE_SETTINGS]
+    def more_settings(self) -> dict[str, list[forms.BoundField]]:
+        """All other settings, by the title of what they are about."""
+        return {translate(title): [self[name] for name in names] for title, names in MORE_SETTINGS.items()}
 
     @property
     def more_is_open(self) -> bool:
         """Whether one of the other settings was filled in or refused, and must be seen."""
-        return any(field.errors or field.value() for field in self.more_settings)
+        return any(field.errors or field.value() for group in self.more_settings.values() for field in group)
 
     def overrides(self) -> dict[str, Value]:
         """Return the settings that were filled in."""
-        chosen = {name: self.cleaned_data.get(name) for name in (*MAIN_SETTINGS, *MORE_SETTINGS)}
+        chosen = {name: self.cleaned_data.get(name) for name in SETTINGS}
         return {name: value for name, value in chosen.items() if value is not None}
 
     def clean(self) -> dict[str, Any]:

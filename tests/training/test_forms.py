@@ -9,12 +9,13 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.translation import override
 
 from tests.factories import DatasetFactory
-from training.engine.config import FIELDS, describe_allowed
+from training.engine.config import describe_allowed
 from training.engine.constants import PUBLISH_STAGES
 from training.engine.exceptions import ConfigError
+from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.engine_texts import MARKED, allowed_values, plain_number, translate_progress
-from training.forms import MAIN_SETTINGS, MORE_SETTINGS, ImportForm, RunForm
+from training.forms import SETTINGS, ImportForm, RunForm
 from training.models import Dataset
 
 pytestmark = pytest.mark.django_db
@@ -104,6 +105,14 @@ def test_more_settings_stay_folded_until_one_is_used(dataset: Dataset) -> None:
     assert filled(dataset, momentum="0.9").more_is_open is True
 
 
+def test_more_settings_are_grouped_by_what_they_are_about(dataset: Dataset) -> None:
+    with override("fr"):
+        groups = filled(dataset).more_settings
+    assert list(groups) == ["Entraînement", "Réseau", "Optimisation", "Augmentation"]
+    assert [field.name for field in groups["Entraînement"]] == ["validation_fraction", "precision"]
+    assert groups["Réseau"][0].name == "architecture"
+
+
 def test_an_engine_refusal_of_settings_together_goes_to_its_field(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +124,7 @@ def test_an_engine_refusal_of_settings_together_goes_to_its_field(
 
 
 def test_every_setting_has_its_place_once() -> None:
-    assert sorted([*MAIN_SETTINGS, *MORE_SETTINGS, "dataset", "recipe"]) == sorted(FIELDS)
+    assert sorted([*SETTINGS, "dataset", "recipe"]) == sorted(FIELDS)
 
 
 def test_every_engine_text_on_a_page_can_be_translated() -> None:

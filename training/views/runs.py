@@ -15,8 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, ListView, View
 
 from training.choices import JobStatus
-from training.engine.config import FIELDS
 from training.engine.exceptions import ConfigError
+from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.engine_texts import show_value, translate, translate_progress
 from training.exceptions import ServiceError

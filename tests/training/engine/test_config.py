@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from training.engine.config import FIELDS, TrainConfig, check_value, describe_allowed
+from training.engine.config import TrainConfig, check_value, describe_allowed
 from training.engine.exceptions import ConfigError
+from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 
 

@@ -34,6 +34,7 @@ def test_light_modules_import_no_torch() -> None:
         "contradictions",
         "events",
         "exceptions",
+        "fields",
         "package",
         "recipes",
         "fit_command",

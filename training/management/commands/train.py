@@ -8,8 +8,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training import runner
-from training.engine.config import FIELDS
 from training.engine.exceptions import ConfigError
+from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.exceptions import ServiceError
 from training.management.following import Display, follow, require_success
