@@ -1,9 +1,10 @@
 """How long training takes: seconds and epochs to 87.09 % test accuracy, from a cold process, median over seeds.
 
-    python bench/train.py --dataset DIR [--seeds 5] [--set epochs=4] [--set KEY=VALUE ...]
+    python -m bench.train --dataset DIR [--seeds 5] [--plain-epochs 4] [--set KEY=VALUE ...]
 
 Each seed is one fixed schedule in a fresh process; its clock starts with the process and stops when the single test
-evaluation is over (packaging is not counted). A seed reached the mark when its test accuracy did.
+evaluation is over (packaging is not counted). A seed reached the mark when its test accuracy did. With --plain-epochs
+each seed is followed by the plain port (`bench/plain.py`) with that schedule, and the ratio of the medians is told.
 """
 
 from __future__ import annotations
@@ -94,7 +95,28 @@ def measure(config: TrainConfig, *, workdir: Path, threads: int | None) -> Measu
     )
 
 
-def summarise(runs: list[Measured], *, recipe: str) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Plain:
+    """One run of the plain port.
+
+    Attributes:
+        seconds: From the start of the process to its end.
+        test_accuracies: After each epoch.
+    """
+
+    seconds: float
+    test_accuracies: list[float]
+
+
+def measure_plain(dataset: Path, *, epochs: int, seed: int) -> Plain:
+    """Run the plain port once in a fresh process."""
+    command = [sys.executable, "-m", "bench.plain", "--dataset", str(dataset), "--epochs", str(epochs)]
+    started = time.perf_counter()
+    done = subprocess.run([*command, "--seed", str(seed)], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
+    return Plain(time.perf_counter() - started, json.loads(done.stdout)["test_accuracies"])
+
+
+def summarise(runs: list[Measured], plain: list[Plain], *, recipe: str) -> dict[str, Any]:
     """Return what is saved: medians, and each seed's figures."""
     accuracy = statistics.median(run.test_accuracy for run in runs)
     seconds = statistics.median(run.seconds for run in runs)
@@ -106,7 +128,8 @@ def summarise(runs: list[Measured], *, recipe: str) -> dict[str, Any]:
         "epochs": runs[0].manifest["config"]["epochs"],
         "seconds_median": seconds,
         "test_accuracy_median": accuracy,
-        "ratio_to_plain": None,
+        "ratio_to_plain": seconds / statistics.median(run.seconds for run in plain) if plain else None,
+        "plain": [asdict(run) for run in plain],
         "best_accuracy_15_minutes": accuracy if seconds <= 900 else None,
         "runs": [{key: value for key, value in asdict(run).items() if key != "manifest"} for run in runs],
         "dataset": runs[0].manifest["dataset"],
@@ -116,7 +139,7 @@ def summarise(runs: list[Measured], *, recipe: str) -> dict[str, Any]:
     }
 
 
-def print_table(runs: list[Measured]) -> None:
+def print_table(runs: list[Measured], plain: list[Plain]) -> None:
     """Print one line for each seed and the medians."""
     print(f"{'seed':>6} {'seconds':>9} {'test accuracy':>14} {'s/epoch':>8} {'val ≥ 87.09 % in epoch':>23}")
     for run in runs:
@@ -125,6 +148,10 @@ def print_table(runs: list[Measured]) -> None:
         print(f"{run.seed:>6} {run.seconds:>9.1f} {run.test_accuracy:>14.4f} {mean:>8.1f} {epoch:>23}")
     seconds, accuracy = (statistics.median(getattr(run, name) for run in runs) for name in ("seconds", "test_accuracy"))
     print(f"{'median':>6} {seconds:>9.1f} {accuracy:>14.4f}")
+    if plain:
+        plain_seconds = statistics.median(run.seconds for run in plain)
+        plain_accuracy = statistics.median(run.test_accuracies[-1] for run in plain)
+        print(f"{'plain':>6} {plain_seconds:>9.1f} {plain_accuracy:>14.4f} {seconds / plain_seconds:>8.2f} × its time")
 
 
 def parse_overrides(pairs: list[str]) -> dict[str, object]:
@@ -145,20 +172,25 @@ def main() -> int:
     parser.add_argument("--dataset", required=True, type=Path, help="imported dataset directory")
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--seeds", type=int, default=5, help="number of runs")
+    parser.add_argument("--plain-epochs", type=int, default=0, help="epochs of the plain port; 0 leaves it out")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a training option")
     parser.add_argument("--threads", type=int, help="threads for one operation")
     parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results" / "train-cpu.json")
     arguments = parser.parse_args()
     overrides = parse_overrides(arguments.set)
     runs: list[Measured] = []
+    plain: list[Plain] = []
+    dataset = arguments.dataset.resolve()
     with tempfile.TemporaryDirectory(prefix="bench-train-") as folder:
         for seed in range(arguments.seeds):
             options = {**overrides, "seed": seed}
-            config = TrainConfig.from_recipe(arguments.recipe, dataset=str(arguments.dataset.resolve()), **options)
+            config = TrainConfig.from_recipe(arguments.recipe, dataset=str(dataset), **options)
             runs.append(measure(config, workdir=Path(folder) / str(seed), threads=arguments.threads))
-            print_table(runs)
+            if arguments.plain_epochs:
+                plain.append(measure_plain(dataset, epochs=arguments.plain_epochs, seed=seed))
+            print_table(runs, plain)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    summary = summarise(runs, recipe=arguments.recipe)
+    summary = summarise(runs, plain, recipe=arguments.recipe)
     arguments.output.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     print(f"saved {arguments.output}")
     return 0

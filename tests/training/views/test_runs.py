@@ -13,6 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from tests.factories import DatasetFactory, EpochMetricFactory, ModelVersionFactory, TrainingRunFactory, make_config
 from tests.training.people import Person, errors_of, text_of
 from training.choices import JobStatus, ModelState, Reason
+from training.engine.recipes import RECIPES
 from training.models import TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -136,7 +137,7 @@ class TestPage:
     def test_it_shows_settings_and_what_differs_from_the_recipe(self, trainer: Person) -> None:
         run = TrainingRunFactory.create(config=make_config(epochs=12))
         response = trainer.get(reverse("run", args=[run.pk]))
-        assert "Epochs 12 epochs recipe: 8" in text_of(response)
+        assert f"Epochs 12 epochs recipe: {RECIPES['fast'].defaults['epochs']}" in text_of(response)
         query = f"{reverse('run_new')}?dataset={run.dataset_id}&amp;recipe=fast&amp;epochs=12"
         assert query in response.content.decode()
 
