@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -125,6 +125,14 @@ def test_a_process_that_does_not_stop_is_killed(output: io.StringIO) -> None:
         wait_for(supervisor, lambda: "up\n" in output.getvalue())
 
     assert "up       | worker does not stop: killed" in output.getvalue().splitlines()
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C interrupt, as a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_sigterm_asks_for_the_end(output: io.StringIO) -> None:

@@ -31,6 +31,14 @@ def test_a_child_sees_the_flag_that_its_parent_raises() -> None:
     assert os.waitstatus_to_exitcode(status) == 42
 
 
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C interrupt, as a shell that starts the tests in the background has them ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_is_noted_and_the_handler_comes_back(number: signal.Signals) -> None:
     before = signal.getsignal(number)

@@ -16,6 +16,8 @@ def refuse_contradictions(config: TrainConfig) -> None:
     Raises:
         ConfigError: Two fields contradict each other.
     """
+    if config.optimizer == "muon_sgd" and config.architecture != "whitened_cnn":
+        _refuse(config, "optimizer", f"any other with architecture {config.architecture}: its rates are whitened_cnn's")
     _check_schedule(config)
     _check_validation(config)
     _check_mixing(config)

@@ -11,7 +11,9 @@ from training.engine.exceptions import ConfigError
 
 def configure(**overrides: object) -> TrainConfig:
     """Return a configuration of ResNet-18, changed by `overrides`."""
-    return TrainConfig.from_recipe("fast", dataset="d", **{"architecture": "resnet18", **overrides})
+    return TrainConfig.from_recipe(
+        "fast", dataset="d", **{"architecture": "resnet18", "optimizer": "adamw", **overrides}
+    )
 
 
 def test_the_table_holds_the_favourites_and_a_thousand_others() -> None:

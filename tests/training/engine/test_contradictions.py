@@ -13,6 +13,10 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        (
+            {"architecture": "resnet18"},
+            "optimizer is 'muon_sgd'; allowed is any other with architecture resnet18: its rates are whitened_cnn's.",
+        ),
         ({"schedule": "step"}, "step_epochs is 0; allowed is 1 or more with schedule step."),
         ({"step_epochs": 3}, "step_epochs is 3; allowed is only 0 with schedule linear."),
         ({"schedule": "plateau"}, "plateau_patience is 0; allowed is 1 or more with schedule plateau."),

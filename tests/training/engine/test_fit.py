@@ -257,7 +257,14 @@ def test_whitening_bias_learns_only_in_its_epochs(dataset: Dataset, tmp_path: Pa
 
 def test_a_timm_network_with_dropout_resumes_to_the_last_bit(dataset: Dataset, tmp_path: Path) -> None:
     config = tiny_config(
-        dataset.path, architecture="test_resnet", width_multiplier=1.0, stem="imagenet", dropout=0.5, epochs=1
+        dataset.path,
+        architecture="test_resnet",
+        width_multiplier=1.0,
+        stem="imagenet",
+        dropout=0.5,
+        optimizer="adamw",
+        learning_rate=0.01,
+        epochs=1,
     )
     whole = make_trainer(config, dataset, tmp_path / "whole")
     whole.train()

@@ -22,10 +22,8 @@ TEST_DATA = os.environ.get("CIFARSITE_TEST_DATA")
 def build(weights_file: Path | None = None, *, class_count: int = 3, **overrides: object) -> TimmNetwork:
     """Build a run's network."""
     source = {"pretrained": "file", "weights_file": str(weights_file)} if weights_file else {}
-    config = tiny_config(
-        Path("d"),
-        **{"architecture": "test_resnet", "width_multiplier": 1.0, "stem": "imagenet", **source, **overrides},
-    )
+    small = {"architecture": "test_resnet", "width_multiplier": 1.0, "stem": "imagenet", "optimizer": "adamw"}
+    config = tiny_config(Path("d"), **{**small, **source, **overrides})
     torch.manual_seed(1)
     network = build_from_config(config, class_count=class_count, mean=[0.1] * 3, std=[0.2] * 3)
     assert isinstance(network, TimmNetwork)

@@ -162,7 +162,8 @@ def test_a_timm_network_is_trained_published_and_rebuilt(dataset: Dataset, tmp_p
         width_multiplier=1.0,
         stem="imagenet",
         dropout=0.2,
-        learning_rate=0.01,
+        optimizer="adamw",
+        learning_rate=0.001,
     )
     raw = package.raw
     assert raw["architecture"] == {
