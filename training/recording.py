@@ -13,7 +13,7 @@ from django.db import transaction
 from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent
 from training.jobs import Job
 from training.models import EpochMetric, TrainingRun
-from training.tracking import Tracker
+from training.tracking import TrackedState, Tracker
 
 Listener = Callable[[Event], None]
 _EPOCH_FIELDS = (
@@ -122,9 +122,8 @@ class RunRecorder(JobRecorder):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        if self._tracker.run_id and self._tracker.run_id != self._run.mlflow_run_id:
-            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = self._tracker.run_id
-            self._is_dirty = True
+        if self._tracker.is_open:
+            self._keep_mirror(self._tracker.run_id, TrackedState.RUNNING)
         super().flush()
 
     def _start(self, event: StartedEvent) -> None:
@@ -133,6 +132,12 @@ class RunRecorder(JobRecorder):
         self._epochs.clear()
         self._done, self._total, self._message = self._resumed_from_step, int(event["total_steps"]), ""
         self._tracker.start()
+
+    def _keep_mirror(self, run_id: str, state: TrackedState) -> None:
+        if (run_id, state) != (self._run.mlflow_run_id, self._run.mlflow_state):
+            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = run_id
+            self._run.mlflow_state = self._fields["mlflow_state"] = state
+            self._is_dirty = True
 
     def _keep_checkpoint(self, event: CheckpointEvent) -> None:
         step = int(event["step"])

@@ -22,6 +22,7 @@ class TrainingRun(Job):
     metrics = models.JSONField(_("test metrics"), default=dict, blank=True)
     wall_seconds = models.FloatField(_("training seconds"), null=True, blank=True)
     mlflow_run_id = models.CharField(_("MLflow run"), max_length=64, blank=True, default="")
+    mlflow_state = models.CharField(_("last told MLflow"), max_length=16, blank=True, default="")  # a `TrackedState`
 
     class Meta:
         verbose_name = _("training run")
