@@ -26,6 +26,9 @@ STEMS: Final = ("cifar", "imagenet")
 WEIGHT_SOURCES: Final = ("none", "imagenet", "file")
 MAXIMUM_INPUT_SIZE: Final = 256
 ALL_STAGES: Final = -1
+MINIMUM_DEPTH: Final = 2
+MAXIMUM_DEPTH: Final = 4
+"""Convolutions in a block of the compact network."""
 
 TABLE_PATH: Final = Path(__file__).with_name("architectures.tsv")
 
@@ -51,6 +54,7 @@ class NetworkSettings:
 
     architecture: str
     width_multiplier: float
+    depth: int
     stem: str
     input_size: int
     pretrained: str
@@ -110,6 +114,8 @@ def _check_shape(settings: NetworkSettings, architecture: Architecture) -> None:
     """Refuse a width or an input size that the architecture cannot have."""
     if settings.width_multiplier != 1.0:
         _refuse(settings, "width_multiplier", f"1 for {architecture.name}, whose width is part of its name")
+    if settings.depth != MINIMUM_DEPTH:
+        _refuse(settings, "depth", f"{MINIMUM_DEPTH} for {architecture.name}, whose depth is part of its name")
     smallest = architecture.minimum_input_size
     if settings.input_size < smallest:
         _refuse(

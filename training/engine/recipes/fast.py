@@ -24,6 +24,7 @@ FAST: Final = Recipe(
         "precision": "auto",
         "architecture": "whitened_cnn",
         "width_multiplier": 1.0,
+        "depth": 2,
         "stem": "cifar",
         "input_size": 32,
         "pretrained": "none",
