@@ -11,6 +11,7 @@ from training.engine.config import TrainConfig, check_value, describe_allowed
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
+from training.engine.recipes.base import NEUTRAL
 
 
 def test_every_recipe_sets_a_tenth_aside_for_validation() -> None:
@@ -25,6 +26,11 @@ def test_every_field_is_described() -> None:
 def test_recipe_sets_every_field_but_dataset_and_recipe(name: str) -> None:
     assert [*RECIPES[name].defaults] == [field for field in FIELDS if field not in {"dataset", "recipe"}]
     assert TrainConfig.from_recipe(name, dataset="d").recipe == name
+
+
+def test_neutral_values_are_complete_and_do_not_contradict_each_other() -> None:
+    config = TrainConfig(**{"dataset": "d", "recipe": "fast", **NEUTRAL})  # type: ignore[arg-type]
+    assert config.to_dict() == {"dataset": "d", "recipe": "fast", **NEUTRAL}
 
 
 def test_round_trip_through_json() -> None:
