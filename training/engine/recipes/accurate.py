@@ -16,8 +16,8 @@ ACCURATE: Final = Recipe(
     name="accurate",
     title="Accurate",
     summary="A deeper compact network and a longer training: for an hour on a small CPU, or a minute on a GPU.",
-    defaults=FAST.defaults
-    | {
+    defaults={
+        **FAST.defaults,
         "epochs": 24,
         "width_multiplier": 0.875,
         "depth": 3,
