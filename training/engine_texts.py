@@ -54,6 +54,11 @@ MARKED: Final = frozenset(
         gettext_noop("Peak rate of the normalisation biases, for the loss summed over a batch (SGD)."),
         gettext_noop("Learning rate of the head"),
         gettext_noop("Peak rate of the last layer, for the loss summed over a batch (SGD)."),
+        gettext_noop("Layer decay"),
+        gettext_noop(
+            "What the learning rate is multiplied by from the head to the last stage, "
+            "and on to each stage nearer the stem; 1 for one rate everywhere."
+        ),
         gettext_noop("Momentum"),
         gettext_noop("Nesterov momentum of SGD."),
         gettext_noop("Muon momentum"),

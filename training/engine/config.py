@@ -42,6 +42,7 @@ class TrainConfig:
     optimizer: str
     bias_learning_rate: float
     head_learning_rate: float
+    layer_decay: float
     momentum: float
     muon_momentum: float
     weight_decay: float

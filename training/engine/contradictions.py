@@ -18,6 +18,8 @@ def refuse_contradictions(config: TrainConfig) -> None:
     """
     if config.optimizer == "muon_sgd" and config.architecture != "whitened_cnn":
         _refuse(config, "optimizer", f"any other with architecture {config.architecture}: its rates are whitened_cnn's")
+    if config.layer_decay != 1:
+        _check_layer_decay(config)
     _check_schedule(config)
     _check_validation(config)
     _check_mixing(config)
@@ -25,6 +27,13 @@ def refuse_contradictions(config: TrainConfig) -> None:
         _refuse(config, "accumulation_steps", f"at most batch_size, {config.batch_size}")
     if config.augmentation_backend == "albumentations":
         _check_albumentations(config)
+
+
+def _check_layer_decay(config: TrainConfig) -> None:
+    """One rate that fades with depth needs stages, and no other rates beside it."""
+    for field, excluded in (("architecture", "whitened_cnn"), ("optimizer", "muon_adamw")):
+        if getattr(config, field) == excluded:
+            _refuse(config, "layer_decay", f"only 1 with {field} {excluded}")
 
 
 def _check_schedule(config: TrainConfig) -> None:

@@ -17,6 +17,11 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
             {"architecture": "resnet18"},
             "optimizer is 'muon_sgd'; allowed is any other with architecture resnet18: its rates are whitened_cnn's.",
         ),
+        ({"layer_decay": 0.5}, "layer_decay is 0.5; allowed is only 1 with architecture whitened_cnn."),
+        (
+            {"architecture": "resnet18", "optimizer": "muon_adamw", "layer_decay": 0.5},
+            "layer_decay is 0.5; allowed is only 1 with optimizer muon_adamw.",
+        ),
         ({"schedule": "step"}, "step_epochs is 0; allowed is 1 or more with schedule step."),
         ({"step_epochs": 3}, "step_epochs is 3; allowed is only 0 with schedule linear."),
         ({"schedule": "plateau"}, "plateau_patience is 0; allowed is 1 or more with schedule plateau."),
