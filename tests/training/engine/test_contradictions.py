@@ -15,7 +15,7 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
     [
         (
             {"architecture": "resnet18"},
-            "optimizer is 'muon_sgd'; allowed is any other with architecture resnet18: its rates are whitened_cnn's.",
+            "optimizer is 'muon_sgd'; allowed is any other with resnet18: its rates are those of whitened_cnn.",
         ),
         ({"layer_decay": 0.5}, "layer_decay is 0.5; allowed is only 1 with architecture whitened_cnn."),
         (
