@@ -121,6 +121,10 @@ _OPTIMIZATION: Final[dict[str, FieldSpec]] = {
         "Learning rate of the head", "Peak rate of the last layer, for the loss summed over a batch (SGD).",
         "float", minimum=0.0, maximum=100.0,
     ),
+    "layer_decay": FieldSpec(
+        "Layer decay", "What the learning rate is multiplied by from the head to the last stage, and on to each stage "
+        "nearer the stem; 1 for one rate everywhere.", "float", "×", 0.1, 1.0,
+    ),
     "momentum": FieldSpec("Momentum", "Nesterov momentum of SGD.", "float", minimum=0.0, maximum=0.999),
     "muon_momentum": FieldSpec("Muon momentum", "Nesterov momentum of Muon.", "float", minimum=0.0, maximum=0.999),
     "weight_decay": FieldSpec(

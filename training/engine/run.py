@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 import sys
@@ -22,10 +21,9 @@ from training.engine.events import emit
 from training.engine.exceptions import ConfigError, EngineError, Reason
 from training.engine.fit import StopRequested, Trainer
 from training.engine.memory import keep_freed_memory
+from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.package import is_disk_full
 from training.engine.publish import publish_package
-
-OUT_OF_MEMORY_MARKS = ("out of memory", "can't allocate memory", "std::bad_alloc")
 
 
 class StopFlag:
@@ -64,6 +62,7 @@ def run_fit(
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
+    config: TrainConfig | None = None
     try:
         config = read_config(config_path)
         require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
@@ -72,7 +71,7 @@ def run_fit(
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))
         return EXIT_STOPPED
     except Exception as error:  # noqa: BLE001 - the process boundary: whatever it was, the supervisor is told
-        reason, detail = explain_failure(error)
+        reason, detail = explain_failure(error, config=config)
         if not isinstance(error, EngineError):
             traceback.print_exc(file=sys.stderr)
         emit("failed", reason=reason, detail=detail)
@@ -97,16 +96,20 @@ def read_config(path: Path) -> TrainConfig:
     return TrainConfig.from_dict(mapping)
 
 
-def explain_failure(error: BaseException) -> tuple[Reason, str]:
-    """Return the `failed` event's reason and one sentence for a person."""
+def explain_failure(error: BaseException, *, config: TrainConfig | None = None) -> tuple[Reason, str]:
+    """Return the `failed` event's reason and one sentence for a person.
+
+    Args:
+        error: What ended the run.
+        config: The run's settings, when they could be read.
+    """
     if isinstance(error, EngineError):
         return error.reason, str(error)
     if is_disk_full(error):
         return "disk_full", "No space left on the disk that holds the run."
+    if is_out_of_memory(error):
+        return "out_of_memory", explain_shortage(error, config=config)
     text = str(error).strip()
-    is_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if is_memory or (isinstance(error, RuntimeError) and any(mark in text.lower() for mark in OUT_OF_MEMORY_MARKS)):
-        return "out_of_memory", "The run needs more memory than there is: lower the batch size or the width."
     first_line = text.splitlines()[0] if text else "no details"
     return "error", f"Unexpected {type(error).__name__}: {first_line}"
 

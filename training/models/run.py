@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from training.engine.machine_memory import advise_less_memory
 from training.jobs import Job
 from training.models.dataset import Dataset
 
@@ -31,6 +32,11 @@ class TrainingRun(Job):
 
     def __str__(self) -> str:
         return _("Run %(number)s") % {"number": self.pk}
+
+    @property
+    def memory_advice(self) -> str:
+        """The batch size and the other settings that memory depends on."""
+        return advise_less_memory(self.config)
 
 
 class EpochMetric(models.Model):

@@ -263,17 +263,6 @@ def test_missing_dataset_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
             "disk_full",
             "No space left on the disk that holds the run.",
         ),
-        (MemoryError(), "out_of_memory", "The run needs more memory than there is: lower the batch size or the width."),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
-            "out_of_memory",
-            "The run needs more memory than there is: lower the batch size or the width.",
-        ),
-        (
-            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-            "out_of_memory",
-            "The run needs more memory than there is: lower the batch size or the width.",
-        ),
         (ValueError("odd\nmore"), "error", "Unexpected ValueError: odd"),
         (KeyError(), "error", "Unexpected KeyError: no details"),
     ],

@@ -70,6 +70,10 @@ class Network(nn.Module, ABC):
         """Map images (N, 3, H, W) in [0, 1] to one vector each, (N, D): what the last layer decides by."""
         return self.pool(self.extract_features(images))
 
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of the head, then of each stage towards the stem; by default all are one stage."""
+        return [list(self.parameters())]
+
     def adapt_to(self, images: Tensor) -> None:
         """Compute what depends on the training images before the first step; by default nothing.
 

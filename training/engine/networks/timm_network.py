@@ -87,6 +87,11 @@ class TimmNetwork(Network):
         names = [[name for name in groups[key] if name not in head] for key in sorted(groups)]
         return [stage for stage in names if stage]
 
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of the head, then of each stage towards the stem."""
+        by_name = dict(self.backbone.named_parameters())
+        return [[by_name[name] for name in names] for names in (self.head_names, *reversed(self.stages))]
+
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map (N, C, h, w)."""
         return self._as_map(self.backbone.forward_features(self._enlarge(images)))

@@ -51,6 +51,7 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "optimizer": "adamw",
         "bias_learning_rate": 1e-3,
         "head_learning_rate": 1e-3,
+        "layer_decay": 1.0,
         "momentum": 0.9,
         "muon_momentum": 0.95,
         "weight_decay": 0.0,
