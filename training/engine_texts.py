@@ -22,6 +22,13 @@ MARKED: Final = frozenset(
         gettext_noop("Network"),
         gettext_noop("Optimization"),
         gettext_noop("Augmentation"),
+        gettext_noop("Transfer"),
+        gettext_noop("Auxiliary dataset"),
+        gettext_noop("Another imported dataset that the network learns from first; empty for none."),
+        gettext_noop("Auxiliary epochs"),
+        gettext_noop("Passes over the auxiliary dataset’s training images; 0 without one."),
+        gettext_noop("Auxiliary learning rate"),
+        gettext_noop("Peak rate on the auxiliary dataset, in place of the learning rate; 0 without one."),
         gettext_noop("Architecture"),
         gettext_noop("Network that is trained: whitened_cnn, or a classification network of the timm library."),
         gettext_noop("Width"),
@@ -162,12 +169,18 @@ MARKED: Final = frozenset(
         # Recipes.
         gettext_noop("Fast"),
         gettext_noop("A compact network of two million parameters that learns much from a short training."),
+        gettext_noop("Transfer from STL-10"),
+        gettext_noop(
+            "Learns from the auxiliary dataset first, then from your own: of use where you have few labelled images. "
+            "STL-10 is to be imported before, or another auxiliary dataset chosen."
+        ),
     }
 )
 """Every engine text that a page shows; a test compares it with the engine's fields and recipes."""
 
 
 _EPOCH = re.compile(r"Epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
+_PHASE = re.compile(r"Phase (?P<phase>[12]), epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
 _FILES_READ = re.compile(r"(?P<count>[0-9,]+) files read")
 _IMAGES_DRAWN = re.compile(r"(?P<count>[0-9,]+) images drawn")
 
@@ -198,6 +211,8 @@ def translate_progress(message: str) -> str:
     """Return what an engine is at in the active language, as the start of a sentence."""
     if match := _EPOCH.fullmatch(message):
         text = _("Epoch %(epoch)s of %(epochs)s") % match.groupdict()
+    elif match := _PHASE.fullmatch(message):
+        text = _("Phase %(phase)s: epoch %(epoch)s of %(epochs)s") % match.groupdict()
     elif match := _FILES_READ.fullmatch(message):
         count = int(match["count"].replace(",", ""))
         text = ngettext("%(count)s file read", "%(count)s files read", count) % {"count": _grouped(count)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from training.engine.constants import LEAST_LEARNING_RATE
 from training.engine.exceptions import ConfigError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def refuse_contradictions(config: TrainConfig) -> None:
     _check_schedule(config)
     _check_validation(config)
     _check_mixing(config)
+    _check_transfer(config)
     if config.accumulation_steps > config.batch_size:
         _refuse(config, "accumulation_steps", f"at most batch_size, {config.batch_size}")
     if config.augmentation_backend == "albumentations":
@@ -68,6 +70,23 @@ def _check_albumentations(config: TrainConfig) -> None:
             _refuse(config, field, f"only {allowed} with augmentation_backend albumentations")
     if config.full_size_from > 0:
         _refuse(config, "full_size_from", "only 0 with augmentation_backend albumentations")
+
+
+def _check_transfer(config: TrainConfig) -> None:
+    """The settings of the first of two phases go with its dataset."""
+    if not config.auxiliary_dataset:
+        for field in ("auxiliary_epochs", "auxiliary_learning_rate"):
+            if getattr(config, field):
+                _refuse(config, field, "only 0 without auxiliary_dataset")
+        return
+    if config.auxiliary_dataset == config.dataset:
+        _refuse(config, "auxiliary_dataset", "another dataset than the one that is trained on")
+    if config.auxiliary_epochs == 0:
+        _refuse(config, "auxiliary_epochs", "1 or more with auxiliary_dataset")
+    if config.auxiliary_learning_rate < LEAST_LEARNING_RATE:
+        _refuse(config, "auxiliary_learning_rate", f"at least {LEAST_LEARNING_RATE:g} with auxiliary_dataset")
+    if config.warmup_epochs >= config.auxiliary_epochs:
+        _refuse(config, "warmup_epochs", f"less than auxiliary_epochs, {config.auxiliary_epochs}")
 
 
 def _refuse(config: TrainConfig, field: str, allowed: str) -> None:

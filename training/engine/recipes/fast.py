@@ -70,6 +70,9 @@ FAST: Final = Recipe(
         "mixup_probability": 0.0,
         "cutmix_alpha": 1.0,
         "cutmix_probability": 0.0,
+        "auxiliary_dataset": "",
+        "auxiliary_epochs": 0,
+        "auxiliary_learning_rate": 0.0,
     },
     source="Jordan 2024, arXiv 2404.00498 (airbench94) and Muon (Jordan et al. 2024)",
     measured=(
