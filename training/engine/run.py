@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 import sys
@@ -12,20 +11,20 @@ from types import FrameType
 
 import torch
 
-from training.engine.checkpoint import load_newest_checkpoint
+from training.engine.checkpoint import Checkpoint, load_newest_checkpoint
 from training.engine.config import TrainConfig
 from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE, PUBLISH_STAGES
-from training.engine.data import load_dataset
-from training.engine.data_checks import read_report, require_separate_splits
+from training.engine.data import Dataset, load_dataset
+from training.engine.data_checks import read_report, require_separate_auxiliary, require_separate_splits
 from training.engine.device import choose_device
 from training.engine.events import emit
 from training.engine.exceptions import ConfigError, EngineError, Reason
 from training.engine.fit import StopRequested, Trainer
 from training.engine.memory import keep_freed_memory
+from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.package import is_disk_full
 from training.engine.publish import publish_package
-
-OUT_OF_MEMORY_MARKS = ("out of memory", "can't allocate memory", "std::bad_alloc")
+from training.engine.transfer import train_in_phases
 
 
 class StopFlag:
@@ -57,22 +56,25 @@ def run_fit(
         workdir: Directory that receives checkpoints and the package; created when missing.
         resume: A checkpoint, or a directory of checkpoints, to continue from.
         threads: Threads for one operation; torch's own choice when None.
-        accept_copies: Whether test images may be exact copies of training images.
+        accept_copies: Whether test images may be exact copies of training images, the auxiliary ones included.
     """
     stop = StopFlag()
     stop.install()
     keep_freed_memory()
     if threads is not None:
         torch.set_num_threads(threads)
+    config: TrainConfig | None = None
     try:
         config = read_config(config_path)
         require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
+        if config.auxiliary_dataset and not accept_copies:
+            require_separate_auxiliary(Path(config.dataset), auxiliary=Path(config.auxiliary_dataset))
         _fit(config, workdir=workdir, resume=resume, stop=stop)
     except StopRequested as stopped:
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))
         return EXIT_STOPPED
     except Exception as error:  # noqa: BLE001 - the process boundary: whatever it was, the supervisor is told
-        reason, detail = explain_failure(error)
+        reason, detail = explain_failure(error, config=config)
         if not isinstance(error, EngineError):
             traceback.print_exc(file=sys.stderr)
         emit("failed", reason=reason, detail=detail)
@@ -97,16 +99,20 @@ def read_config(path: Path) -> TrainConfig:
     return TrainConfig.from_dict(mapping)
 
 
-def explain_failure(error: BaseException) -> tuple[Reason, str]:
-    """Return the `failed` event's reason and one sentence for a person."""
+def explain_failure(error: BaseException, *, config: TrainConfig | None = None) -> tuple[Reason, str]:
+    """Return the `failed` event's reason and one sentence for a person.
+
+    Args:
+        error: What ended the run.
+        config: The run's settings, when they could be read.
+    """
     if isinstance(error, EngineError):
         return error.reason, str(error)
     if is_disk_full(error):
         return "disk_full", "No space left on the disk that holds the run."
+    if is_out_of_memory(error):
+        return "out_of_memory", explain_shortage(error, config=config)
     text = str(error).strip()
-    is_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if is_memory or (isinstance(error, RuntimeError) and any(mark in text.lower() for mark in OUT_OF_MEMORY_MARKS)):
-        return "out_of_memory", "The run needs more memory than there is: lower the batch size or the width."
     first_line = text.splitlines()[0] if text else "no details"
     return "error", f"Unexpected {type(error).__name__}: {first_line}"
 
@@ -126,24 +132,19 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
     """
     workdir.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(Path(config.dataset))
+    auxiliary = load_dataset(Path(config.auxiliary_dataset)) if config.auxiliary_dataset else None
     checkpoint = None if resume is None else load_newest_checkpoint(resume)
-    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
-    precision = config.precision if checkpoint is None else checkpoint.precision
-    trainer = Trainer(
-        config=config, dataset=dataset, device=choose_device(precision), workdir=workdir, is_stopping=stop
-    )
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    network = trainer.train()
+    trainer = _train(config, dataset=dataset, auxiliary=auxiliary, workdir=workdir, checkpoint=checkpoint, stop=stop)
 
     def announce(done: int, message: str) -> None:
         trainer.raise_if_stopping()
         emit("progress", done=done, total=len(PUBLISH_STAGES), message=message)
 
     package = publish_package(
-        network,
+        trainer.network,
         config=config,
         dataset=dataset,
+        auxiliary=auxiliary,
         validation=trainer.validation_split,
         device=trainer.device,
         workdir=workdir,
@@ -158,3 +159,36 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         metrics=dict(package.metrics),
         wall_seconds=trainer.position.seconds,
     )
+
+
+def _train(
+    config: TrainConfig,
+    *,
+    dataset: Dataset,
+    auxiliary: Dataset | None,
+    workdir: Path,
+    checkpoint: Checkpoint | None,
+    stop: StopFlag,
+) -> Trainer:
+    """Train in one phase or two, from the start or from a checkpoint.
+
+    Raises:
+        StopRequested: The process was told to end.
+    """
+    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
+    device = choose_device(config.precision if checkpoint is None else checkpoint.precision)
+    if auxiliary is not None:
+        return train_in_phases(
+            config=config,
+            dataset=dataset,
+            auxiliary=auxiliary,
+            device=device,
+            workdir=workdir,
+            checkpoint=checkpoint,
+            is_stopping=stop,
+        )
+    trainer = Trainer(config=config, dataset=dataset, device=device, workdir=workdir, is_stopping=stop)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    trainer.train()
+    return trainer

@@ -35,16 +35,19 @@ from training.tracking.store import (
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-QUEUE_LENGTH: Final = 2_000  # calls: a run of 1,000 epochs, its package and its end
+QUEUE_LENGTH: Final = 3_000  # calls: two phases of 1,000 epochs, the package and the end
 CLOSE_SECONDS: Final = 20.0
 _RETRY_SECONDS: Final = 5.0
-_EPOCH_METRICS: Final = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "learning_rate",
-)
+_EPOCH_METRICS: Final = {
+    "train_loss": "train_loss",
+    "train_acc": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_acc": "validation_accuracy",
+    "f1_macro": "f1_macro",
+    "learning_rate": "learning_rate",
+    "epoch_seconds": "seconds",
+}
+"""An epoch's figures: MLflow's name → the event's key."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +85,10 @@ class Tracker:
             self._thread.start()
 
     def log_epoch(self, event: EpochEndEvent) -> None:
-        """Send an epoch's figures, with the epoch as MLflow's step."""
-        figures = {name: event[name] for name in _EPOCH_METRICS}
-        self._log_metrics({**figures, "epoch_seconds": event["seconds"]}, step=event["epoch"])
+        """Send an epoch's figures, with the epoch as MLflow's step; those of two phases are told apart by name."""
+        prefix = f"phase{event['phase']}_" if event["phase"] else ""
+        figures = {f"{prefix}{name}": event[key] for name, key in _EPOCH_METRICS.items()}  # type: ignore[literal-required]
+        self._log_metrics(figures, step=event["epoch"])
 
     def log_package(self, package: PackageManifest) -> None:
         """Send the final figures and the package's files, and register it as a version of the model."""

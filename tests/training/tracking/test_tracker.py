@@ -28,15 +28,18 @@ if TYPE_CHECKING:
 PARAMETERS = {"num_epochs": "2", "learning_rate": "0.1", "dataset": "shapes"}
 
 
-def epoch_end(epoch: int) -> EpochEndEvent:
+def epoch_end(epoch: int, *, phase: int = 0) -> EpochEndEvent:
     return {
         "event": "epoch_end",
+        "phase": phase,
         "epoch": epoch,
         "step": epoch * 10,
+        "images": 100,
         "train_loss": 1.0 / epoch,
         "train_accuracy": 0.5,
         "validation_loss": None,
         "validation_accuracy": 0.4,
+        "f1_macro": 0.3,
         "learning_rate": 0.1,
         "seconds": 1.5,
     }
@@ -83,7 +86,7 @@ def test_a_run_is_mirrored(mlflow_store: str, tmp_path: Path) -> None:
     assert run.data.params == PARAMETERS
     assert run.data.tags["cifarsite.run"] == "1"
     figures = {
-        "train_loss": 0.5, "train_accuracy": 0.5, "validation_accuracy": 0.4, "learning_rate": 0.1, "epoch_seconds": 1.5
+        "train_loss": 0.5, "train_acc": 0.5, "val_acc": 0.4, "f1_macro": 0.3, "learning_rate": 0.1, "epoch_seconds": 1.5
     }  # fmt: skip
     assert {name: run.data.metrics[name] for name in figures} == figures
     history = client.get_metric_history(mirror.run_id, "train_loss")
@@ -92,6 +95,18 @@ def test_a_run_is_mirrored(mlflow_store: str, tmp_path: Path) -> None:
     assert sorted(file.path for file in client.list_artifacts(mirror.run_id)) == ["config.json", "model"]
     number = find_version(client, package.sha256)
     assert client.get_model_version(MODEL, str(number)).run_id == mirror.run_id
+
+
+def test_the_phases_of_a_transfer_run_are_told_apart(mlflow_store: str) -> None:
+    mirror = make_tracker(mlflow_store)
+    mirror.start()
+    for phase, epoch in ((1, 1), (1, 2), (2, 1)):
+        mirror.log_epoch(epoch_end(epoch, phase=phase))
+    mirror.close(TrackedState.FINISHED, seconds=60)
+    client = connect(mlflow_store)
+    names = ("train_loss", "train_acc", "val_acc", "f1_macro", "learning_rate", "epoch_seconds")
+    assert set(client.get_run(mirror.run_id).data.metrics) == {f"phase{n}_{name}" for n in (1, 2) for name in names}
+    assert [figure.step for figure in client.get_metric_history(mirror.run_id, "phase1_train_loss")] == [1, 2]
 
 
 def test_a_resumed_run_goes_on_where_it_was(mlflow_store: str) -> None:

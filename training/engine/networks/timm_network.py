@@ -80,12 +80,22 @@ class TimmNetwork(Network):
         )
 
     @property
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors."""
+        return tuple(f"backbone.{name}" for name in self.head_names)
+
+    @property
     def stages(self) -> list[list[str]]:
         """The backbone's parameters by name, from the stem to the last stage; the head is in none."""
         head = set(self.head_names)
         groups = group_parameters(self.backbone, self.backbone.group_matcher(coarse=True))
         names = [[name for name in groups[key] if name not in head] for key in sorted(groups)]
         return [stage for stage in names if stage]
+
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of the head, then of each stage towards the stem."""
+        by_name = dict(self.backbone.named_parameters())
+        return [[by_name[name] for name in names] for names in (self.head_names, *reversed(self.stages))]
 
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map (N, C, h, w)."""
