@@ -2,8 +2,8 @@
 
 Phases, epochs, mixing, smoothing, batch, decay and the one-cycle schedule are those of the documented predecessor. Its
 peak rate of 0.01 was not kept: AdamW moves every weight by about the rate in each step, and weights that were carried
-over are worth little after a few hundred steps of that length. The peaks here are 0.002 for weights that begin at random
-and 0.001, the predecessor's base rate, for those carried over; both are a choice, not the outcome of a search.
+over are worth little after a few hundred steps of that length. The peaks here are 0.002 for weights that begin at
+random and 0.001, the predecessor's base rate, for those carried over; both are a choice, not the outcome of a search.
 
 Source: He et al. 2016, arXiv 1512.03385 (network); Smith & Topin 2018, arXiv 1708.07120 (one-cycle); Zhang et al. 2018,
 arXiv 1710.09412 (MixUp); Yun et al. 2019, arXiv 1905.04899 (CutMix); Coates, Lee & Ng 2011 (STL-10).
