@@ -25,7 +25,7 @@ MARKED: Final = frozenset(
         gettext_noop("Augmentation"),
         gettext_noop("Transfer"),
         gettext_noop("Auxiliary dataset"),
-        gettext_noop("Another imported dataset that the network learns from first; empty for none."),
+        gettext_noop("Another imported dataset that the network learns from first."),
         gettext_noop("Auxiliary epochs"),
         gettext_noop("Passes over the auxiliary dataset’s training images; 0 without one."),
         gettext_noop("Auxiliary learning rate"),

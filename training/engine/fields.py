@@ -257,7 +257,7 @@ _AUGMENTATION: Final[dict[str, FieldSpec]] = {
 
 _TRANSFER: Final[dict[str, FieldSpec]] = {
     "auxiliary_dataset": FieldSpec(
-        "Auxiliary dataset", "Another imported dataset that the network learns from first; empty for none.", "str",
+        "Auxiliary dataset", "Another imported dataset that the network learns from first.", "str",
         minimum=0, maximum=4096,
     ),
     "auxiliary_epochs": FieldSpec(
