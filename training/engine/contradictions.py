@@ -23,6 +23,8 @@ def refuse_contradictions(config: TrainConfig) -> None:
     _check_mixing(config)
     if config.accumulation_steps > config.batch_size:
         _refuse(config, "accumulation_steps", f"at most batch_size, {config.batch_size}")
+    if config.batch_size % config.devices:
+        _refuse(config, "devices", f"a divisor of batch_size, {config.batch_size}")
     if config.augmentation_backend == "albumentations":
         _check_albumentations(config)
 

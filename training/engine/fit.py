@@ -7,6 +7,7 @@ for the same number of threads.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,9 +25,10 @@ from training.engine.data import Dataset, Split, split_validation
 from training.engine.device import Device
 from training.engine.evaluate import predict_logits
 from training.engine.events import emit
-from training.engine.exceptions import CheckpointError, DivergedError
+from training.engine.exceptions import CheckpointError, ConfigError, DivergedError
 from training.engine.networks import Network, build_from_config, count_parameters
 from training.engine.pipeline import Augmenter
+from training.engine.ranks import Ranks
 from training.engine.reporting import StepReporter
 from training.engine.schedules import crop_size_at, rate_at
 from training.engine.seed import make_generator, seed_everything, seed_layers
@@ -71,6 +73,10 @@ class Trainer:
         device: Where to compute.
         workdir: Directory that receives `checkpoints/`.
         is_stopping: Asked after each step; when true the run saves a checkpoint and raises `StopRequested`.
+        ranks: The processes that train together; `is_stopping` must answer all of them alike.
+
+    Raises:
+        ConfigError: A batch cannot be divided among the processes, or the network cannot be built.
     """
 
     def __init__(
@@ -81,9 +87,10 @@ class Trainer:
         device: Device,
         workdir: Path,
         is_stopping: Callable[[], bool] = lambda: False,
+        ranks: Ranks | None = None,
     ) -> None:
         self.config, self.dataset, self.device, self.workdir = config, dataset, device, workdir
-        self.is_stopping = is_stopping
+        self.is_stopping, self.ranks = is_stopping, ranks or Ranks()
         training, validation = split_validation(
             dataset.train.labels,
             class_count=len(dataset.class_keys),
@@ -93,6 +100,10 @@ class Trainer:
         self.train_split: Split = dataset.train.select(training).to(device.torch_device)
         self.validation_split: Split = dataset.train.select(validation)
         self.batch_size = min(config.batch_size, len(self.train_split))
+        if self.batch_size % self.ranks.size:
+            allowed = f"a multiple of {self.ranks.size}, the processes that train together"
+            message = f"batch_size is {self.batch_size}; allowed is {allowed}."
+            raise ConfigError(message, field="batch_size", value=self.batch_size)
         self.steps_per_epoch = len(self.train_split) // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
         self.augmenter = Augmenter(
@@ -104,7 +115,7 @@ class Trainer:
         )
         self.network = self._build_network()
         self.parameter_counts = count_parameters(self.network)  # before the whitening bias is frozen
-        self.learner = Learner(self.network, config=config, device=device)
+        self.learner = Learner(self.network, config=config, device=device, ranks=self.ranks)
         self.selection = Selection(self.network, config=config)
         self.position = Position()
         self.sums = torch.zeros(2, dtype=torch.float64, device=device.torch_device)  # of the epoch: loss, hits
@@ -125,6 +136,7 @@ class Trainer:
             StopRequested: `is_stopping` said so.
         """
         self._emit_started()
+        self.ranks.copy_first(list(self.network.state_dict().values()))  # processors may differ in the last bit
         self._clock = time.monotonic()
         while self.position.step < self.total_steps and not self.selection.is_over:
             self.raise_if_stopping()
@@ -161,8 +173,10 @@ class Trainer:
         self.last_checkpoint = checkpoint.path
 
     def save(self) -> None:
-        """Write a checkpoint of the current step and announce it."""
+        """Write a checkpoint of the current step and announce it; of several processes, the first one does."""
         self._advance_clock()
+        if not self.ranks.is_first:
+            return
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {**self.learner.state_tensors(), **self.selection.state_tensors(), "sums": self.sums}
         position = {name: value for name, value in asdict(self.position).items() if name != "step"}
@@ -228,8 +242,8 @@ class Trainer:
         images = self.augmenter.augment(self.train_split.images[batch], rows=batch, side=size, epoch=epoch, step=step)
         images, targets = self.augmenter.mix(images, self.train_split.labels[batch], epoch=epoch, step=step)
         self._set_learning_rates()
-        seed_layers(seed=self.config.seed, epoch=epoch, step=step)
-        self.sums += self.learner.learn(images, targets)
+        seed_layers(seed=self.config.seed, epoch=epoch, step=step, rank=self.ranks.rank)
+        self.sums += self.learner.learn(self.ranks.share(images), self.ranks.share(targets))
         self.selection.follow_step()
 
     def _set_learning_rates(self) -> None:
@@ -269,9 +283,21 @@ class Trainer:
         self.save()
 
     def _validate(self) -> tuple[float | None, float | None]:
-        """Return loss, the training loss on unchanged images, and accuracy of the validation split."""
+        """Return loss, the training loss on unchanged images, and accuracy of the validation split.
+
+        Of several processes, the first one measures, and the others are told.
+        """
         if not len(self.validation_split):
             return None, None
+        figures = torch.zeros(2, dtype=torch.float64)
+        if self.ranks.is_first:
+            figures = torch.tensor(self._measure(), dtype=torch.float64)
+        self.ranks.copy_first([figures])
+        loss, accuracy = figures.tolist()
+        return loss, accuracy
+
+    def _measure(self) -> tuple[float, float]:
+        """Return loss and accuracy of the validation split as the network is now."""
         logits = predict_logits(self.selection.measured, self.validation_split, device=self.device)
         labels = self.validation_split.labels
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
@@ -284,7 +310,7 @@ class Trainer:
             DivergedError: The loss is not finite; being a sum, it stays so once it was.
         """
         loss_sum, hits = self.sums.tolist()
-        if not torch.isfinite(self.sums).all():
+        if not math.isfinite(loss_sum):
             raise DivergedError(
                 f"The training loss stopped being a finite number before step {self.position.step}: "
                 "lower the learning rate."
@@ -304,7 +330,7 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """Return what a checkpoint must share with the run that continues from it."""
-        config = {key: value for key, value in self.config.to_dict().items() if key != "dataset"}
+        config = {key: value for key, value in self.config.to_dict().items() if key not in {"dataset", "devices"}}
         return {"config": config, "dataset_sha256": self.dataset.sha256, "precision": self.device.precision}
 
     def _emit_started(self) -> None:

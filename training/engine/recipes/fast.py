@@ -22,6 +22,7 @@ FAST: Final = Recipe(
         "seed": 0,
         "validation_fraction": 0.1,
         "precision": "auto",
+        "devices": 1,
         "architecture": "whitened_cnn",
         "width_multiplier": 1.0,
         "stem": "cifar",
