@@ -182,6 +182,7 @@ MARKED: Final = frozenset(
         gettext_noop("less than %(other)s, %(limit)s"),
         gettext_noop("at most %(other)s, %(limit)s"),
         gettext_noop("at most 1 less %(other)s, %(limit)s"),
+        gettext_noop("a divisor of %(other)s, %(limit)s"),
         gettext_noop("only 0 without %(other)s"),
         gettext_noop("another dataset than the one that is trained on"),
         gettext_noop("at least %(minimum)s with %(other)s"),
