@@ -51,6 +51,8 @@ MARKED: Final = frozenset(
         gettext_noop("Frozen stages"),
         gettext_noop("Stages of the pretrained network, from the stem on, that do not learn; −1 for all."),
         gettext_noop("stages"),
+        gettext_noop("Devices"),
+        gettext_noop("Graphics cards of one machine, or processes where it has none, that share each batch."),
         gettext_noop("Epochs"),
         gettext_noop("Passes over the training images."),
         gettext_noop("epochs"),

@@ -93,12 +93,26 @@ def test_one_that_breaks_down_takes_the_others_with_it(
     assert failures(capsys) == [{"event": "failed", "reason": "error", "detail": detail}]
 
 
+OBEDIENT = """
+import os, pathlib, signal, sys, time
+def stop(*_):
+    pathlib.Path(f"stopped-{os.environ['RANK']}").touch()
+    sys.exit(75)
+signal.signal(signal.SIGTERM, stop)
+pathlib.Path(f"started-{os.environ['RANK']}").touch()
+time.sleep(0.2)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
+time.sleep(60)
+"""
+
+
 def test_a_request_to_stop_reaches_every_process_however_early_it_comes(behave: Behave, tmp_path: Path) -> None:
-    behave("trap 'touch stopped-$RANK; exit 75' TERM; touch started-$RANK; while :; do sleep 0.05; done")
+    (tmp_path / "obedient.py").write_text(OBEDIENT)
+    behave(f"exec {sys.executable} obedient.py")
 
     def stop() -> None:
-        while not all((tmp_path / f"started-{rank}").exists() for rank in "01"):
-            time.sleep(0.02)
+        while not any((tmp_path / f"started-{rank}").exists() for rank in "01"):
+            time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGTERM)
 
     thread = threading.Thread(target=stop)
