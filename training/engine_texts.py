@@ -28,6 +28,9 @@ MARKED: Final = frozenset(
         gettext_noop("Width"),
         gettext_noop("Multiplies the channels of every block of whitened_cnn; cost grows with its square."),
         gettext_noop("×"),
+        gettext_noop("Depth"),
+        gettext_noop("Convolutions in each of the three blocks of whitened_cnn."),
+        gettext_noop("convolutions"),
         gettext_noop("Stem"),
         gettext_noop("First layers: cifar keeps small pictures in full, imagenet reduces them at once."),
         gettext_noop("Input size"),
@@ -176,6 +179,7 @@ MARKED: Final = frozenset(
         gettext_noop("%(value)s for %(architecture)s"),
         gettext_noop("no file for %(architecture)s"),
         gettext_noop("1 for %(architecture)s, whose width is part of its name"),
+        gettext_noop("%(value)s for %(architecture)s, whose depth is part of its name"),
         gettext_noop("a whole number from %(minimum)s to %(maximum)s for %(architecture)s"),
         gettext_noop("none or file for %(architecture)s, whose ImageNet weights nobody publishes"),
         gettext_noop("the path of a .safetensors file where %(other)s is file"),
@@ -192,6 +196,10 @@ MARKED: Final = frozenset(
         # Recipes.
         gettext_noop("Fast"),
         gettext_noop("A compact network of two million parameters that learns much from a short training."),
+        gettext_noop("Accurate"),
+        gettext_noop(
+            "A deeper compact network and a longer training: for an hour on a small CPU, or a minute on a GPU."
+        ),
         gettext_noop("ResNet-18, fine-tuned"),
         gettext_noop(
             "The classic baseline: a ResNet-18 that starts from ImageNet weights and learns for up to fifty epochs."

@@ -26,6 +26,9 @@ STEMS: Final = ("cifar", "imagenet")
 WEIGHT_SOURCES: Final = ("none", "imagenet", "file")
 MAXIMUM_INPUT_SIZE: Final = 256
 ALL_STAGES: Final = -1
+MINIMUM_DEPTH: Final = 2
+MAXIMUM_DEPTH: Final = 4
+"""Convolutions in a block of the compact network."""
 
 TABLE_PATH: Final = Path(__file__).with_name("architectures.tsv")
 
@@ -51,6 +54,7 @@ class NetworkSettings:
 
     architecture: str
     width_multiplier: float
+    depth: int
     stem: str
     input_size: int
     pretrained: str
@@ -112,6 +116,9 @@ def _check_shape(settings: NetworkSettings, architecture: Architecture) -> None:
     if settings.width_multiplier != 1.0:
         template = "1 for %(architecture)s, whose width is part of its name"
         _refuse(settings, "width_multiplier", allow(template, architecture=architecture.name))
+    if settings.depth != MINIMUM_DEPTH:
+        template = "%(value)s for %(architecture)s, whose depth is part of its name"
+        _refuse(settings, "depth", allow(template, value=MINIMUM_DEPTH, architecture=architecture.name))
     smallest = architecture.minimum_input_size
     if settings.input_size < smallest:
         template = "a whole number from %(minimum)s to %(maximum)s for %(architecture)s"

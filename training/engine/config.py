@@ -33,6 +33,7 @@ class TrainConfig:
     precision: str
     architecture: str
     width_multiplier: float
+    depth: int
     stem: str
     input_size: int
     pretrained: str

@@ -8,7 +8,9 @@ from typing import Final, Literal
 from training.engine.architectures import (
     ALL_STAGES,
     FAVOURITES,
+    MAXIMUM_DEPTH,
     MAXIMUM_INPUT_SIZE,
+    MINIMUM_DEPTH,
     STEMS,
     WEIGHT_SOURCES,
     architecture_names,
@@ -76,6 +78,10 @@ _NETWORK: Final[dict[str, FieldSpec]] = {
     "width_multiplier": FieldSpec(
         "Width", "Multiplies the channels of every block of whitened_cnn; cost grows with its square.", "float", "×",
         0.0625, 4.0,
+    ),
+    "depth": FieldSpec(
+        "Depth", "Convolutions in each of the three blocks of whitened_cnn.", "int", "convolutions",
+        MINIMUM_DEPTH, MAXIMUM_DEPTH,
     ),
     "stem": FieldSpec(
         "Stem", "First layers: cifar keeps small pictures in full, imagenet reduces them at once.", "str", choices=STEMS

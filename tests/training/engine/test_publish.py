@@ -55,7 +55,8 @@ def package(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Packa
 
 def test_manifest_tells_how_the_model_was_made(package: PackageManifest, dataset: Dataset) -> None:
     raw = package.raw
-    assert raw["architecture"] == {"name": "whitened_cnn", "arguments": {"class_count": 3, "width_multiplier": 0.0625}}
+    arguments = {"class_count": 3, "width_multiplier": 0.0625, "depth": 2}
+    assert raw["architecture"] == {"name": "whitened_cnn", "arguments": arguments}
     assert (raw["class_keys"], raw["input_size"], raw["mean"]) == (list(CLASS_KEYS), [3, 32, 32], [0.39, 0.39, 0.39])
     assert (raw["recipe"], raw["seed"], raw["wall_seconds"]) == ("fast", 0, 12.5)
     assert raw["dataset"] == {

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
+from training.engine.recipes.accurate import ACCURATE
 from training.engine.recipes.base import Recipe
 from training.engine.recipes.fast import FAST
 from training.engine.recipes.imagenet_finetune import IMAGENET_FINETUNE
 from training.engine.recipes.resnet18_finetune import RESNET18_FINETUNE
 
-RECIPES: Final[dict[str, Recipe]] = {recipe.name: recipe for recipe in (FAST, RESNET18_FINETUNE, IMAGENET_FINETUNE)}
+RECIPES: Final[dict[str, Recipe]] = {
+    recipe.name: recipe for recipe in (FAST, ACCURATE, RESNET18_FINETUNE, IMAGENET_FINETUNE)
+}
 
 __all__ = ["RECIPES", "Recipe"]

@@ -41,6 +41,7 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "precision": "auto",
         "architecture": "resnet18",
         "width_multiplier": 1.0,
+        "depth": 2,
         "stem": "cifar",
         "input_size": 32,
         "pretrained": "none",
