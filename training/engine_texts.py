@@ -23,6 +23,13 @@ MARKED: Final = frozenset(
         gettext_noop("Network"),
         gettext_noop("Optimization"),
         gettext_noop("Augmentation"),
+        gettext_noop("Transfer"),
+        gettext_noop("Auxiliary dataset"),
+        gettext_noop("Another imported dataset that the network learns from first; empty for none."),
+        gettext_noop("Auxiliary epochs"),
+        gettext_noop("Passes over the auxiliary dataset’s training images; 0 without one."),
+        gettext_noop("Auxiliary learning rate"),
+        gettext_noop("Peak rate on the auxiliary dataset, in place of the learning rate; 0 without one."),
         gettext_noop("Architecture"),
         gettext_noop("Network that is trained: whitened_cnn, or a classification network of the timm library."),
         gettext_noop("Width"),
@@ -175,11 +182,14 @@ MARKED: Final = frozenset(
         gettext_noop("less than %(other)s, %(limit)s"),
         gettext_noop("at most %(other)s, %(limit)s"),
         gettext_noop("at most 1 less %(other)s, %(limit)s"),
+        gettext_noop("only 0 without %(other)s"),
+        gettext_noop("another dataset than the one that is trained on"),
+        gettext_noop("at least %(minimum)s with %(other)s"),
         gettext_noop("0 without pretrained weights"),
         gettext_noop("%(value)s for %(architecture)s"),
         gettext_noop("no file for %(architecture)s"),
         gettext_noop("1 for %(architecture)s, whose width is part of its name"),
-        gettext_noop("%(value)s for %(architecture)s, whose depth is part of its name"),
+        gettext_noop("%(depth)s for %(architecture)s, whose depth is part of its name"),
         gettext_noop("a whole number from %(minimum)s to %(maximum)s for %(architecture)s"),
         gettext_noop("none or file for %(architecture)s, whose ImageNet weights nobody publishes"),
         gettext_noop("the path of a .safetensors file where %(other)s is file"),
@@ -208,12 +218,18 @@ MARKED: Final = frozenset(
         gettext_noop(
             "A backbone of the timm library from ImageNet weights: for few training images, or for the best accuracy."
         ),
+        gettext_noop("Transfer from STL-10"),
+        gettext_noop(
+            "Learns from the auxiliary dataset first, then from your own: of use where you have few labelled images. "
+            "STL-10 is to be imported before, or another auxiliary dataset chosen."
+        ),
     }
 )
 """Every engine text that a page shows; a test compares it with the engine's fields and recipes."""
 
 _LONGEST_SHOWN: Final = 40
 _EPOCH = re.compile(r"Epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
+_PHASE = re.compile(r"Phase (?P<phase>[12]), epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
 _FILES_READ = re.compile(r"(?P<count>[0-9,]+) files read")
 _IMAGES_DRAWN = re.compile(r"(?P<count>[0-9,]+) images drawn")
 
@@ -255,6 +271,8 @@ def translate_progress(message: str) -> str:
     """Return what an engine is at in the active language, as the start of a sentence."""
     if match := _EPOCH.fullmatch(message):
         text = _("Epoch %(epoch)s of %(epochs)s") % match.groupdict()
+    elif match := _PHASE.fullmatch(message):
+        text = _("Phase %(phase)s: epoch %(epoch)s of %(epochs)s") % match.groupdict()
     elif match := _FILES_READ.fullmatch(message):
         count = int(match["count"].replace(",", ""))
         text = ngettext("%(count)s file read", "%(count)s files read", count) % {"count": _grouped(count)}

@@ -17,7 +17,7 @@ from training.doorbell import EXECUTE_RUN
 from training.engine.events import FinishedEvent
 from training.engine.exceptions import PackageError
 from training.engine.package import hash_file
-from training.models import TrainingRun
+from training.models import Dataset, TrainingRun
 from training.processes import engine_command
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
@@ -62,7 +62,7 @@ class RunWork(Work):
         run = self._run
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "config.json"
-        config.write_text(json.dumps({**run.config, "dataset": str(run.dataset.path)}, indent=1))
+        config.write_text(json.dumps({**run.config, **_find_folders(run)}, indent=1))
         checkpoint = find_checkpoint(run)
         needed = [run.fence - 2, *([] if checkpoint is None else [_fence_of(checkpoint)])]
         remove_other_fences(self._folder.parent, oldest_kept=min(needed))
@@ -122,6 +122,14 @@ def end_tracking(pk: int) -> None:
     run = TrainingRun.objects.filter(pk=pk, status__in=_TRACKED_ENDS).exclude(mlflow_run_id="").first()
     if run is not None and settings.MLFLOW_TRACKING_URI:
         end_run(run.mlflow_run_id, _TRACKED_ENDS[run.status], ended_at=run.finished_at)
+
+
+def _find_folders(run: TrainingRun) -> dict[str, str]:
+    """Return the folders of the datasets that a run's configuration knows by name."""
+    folders = {"dataset": str(run.dataset.path)}
+    if run.is_transfer:
+        folders["auxiliary_dataset"] = str(Dataset.objects.get(name=run.config["auxiliary_dataset"]).path)
+    return folders
 
 
 def find_checkpoint(run: TrainingRun) -> Path | None:

@@ -32,13 +32,16 @@ QUEUE_LENGTH: Final = 2_000  # calls: a run of 1,000 epochs, its parameters and 
 CLOSE_SECONDS: Final = 20.0
 _RETRY_SECONDS: Final = 5.0
 _UNREACHABLE: Final = "INTERNAL_ERROR"  # MLflow's code for a server that fails or does not answer
-_EPOCH_METRICS: Final = (
-    "train_loss",
-    "train_accuracy",
-    "validation_loss",
-    "validation_accuracy",
-    "learning_rate",
-)
+_EPOCH_METRICS: Final = {
+    "train_loss": "train_loss",
+    "train_acc": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_acc": "validation_accuracy",
+    "f1_macro": "f1_macro",
+    "learning_rate": "learning_rate",
+    "epoch_seconds": "seconds",
+}
+"""An epoch's figures: MLflow's name → the event's key."""
 # Read by mlflow when it is imported or calls. Its own defaults are 120 s and 7 repetitions.
 _ENVIRONMENT: Final = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -99,9 +102,10 @@ class Tracker:
             self._thread.start()
 
     def log_epoch(self, event: EpochEndEvent) -> None:
-        """Send an epoch's figures, with the epoch as MLflow's step."""
-        figures = {name: event[name] for name in _EPOCH_METRICS}
-        self._log_metrics({**figures, "epoch_seconds": event["seconds"]}, step=event["epoch"])
+        """Send an epoch's figures, with the epoch as MLflow's step; those of two phases are told apart by name."""
+        prefix = f"phase{event['phase']}_" if event["phase"] else ""
+        figures = {f"{prefix}{name}": event[key] for name, key in _EPOCH_METRICS.items()}  # type: ignore[literal-required]
+        self._log_metrics(figures, step=event["epoch"])
 
     def log_result(self, *, manifest: Mapping[str, Any], wall_seconds: float | None) -> None:
         """Send the test figures, and the package's manifest and configuration as artifacts."""

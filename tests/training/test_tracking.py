@@ -30,15 +30,18 @@ MANIFEST: dict[str, Any] = {
 }
 
 
-def epoch_end(epoch: int) -> EpochEndEvent:
+def epoch_end(epoch: int, *, phase: int = 0) -> EpochEndEvent:
     return {
         "event": "epoch_end",
+        "phase": phase,
         "epoch": epoch,
         "step": epoch * 10,
+        "images": 100,
         "train_loss": 1.0 / epoch,
         "train_accuracy": 0.5,
         "validation_loss": None,
         "validation_accuracy": 0.4,
+        "f1_macro": 0.3,
         "learning_rate": 0.1,
         "seconds": 1.5,
     }
@@ -98,12 +101,24 @@ def test_a_run_is_mirrored(store: str) -> None:
     assert run.data.params == {"epochs": "2", "learning_rate": "0.1", "dataset": "shapes"}
     assert run.data.tags["cifarsite.run"] == "1"
     assert run.data.metrics == {
-        "train_loss": 0.5, "train_accuracy": 0.5, "validation_accuracy": 0.4, "learning_rate": 0.1,
+        "train_loss": 0.5, "train_acc": 0.5, "val_acc": 0.4, "f1_macro": 0.3, "learning_rate": 0.1,
         "epoch_seconds": 1.5, "test_accuracy": 0.9, "test_f1_macro": 0.8, "wall_seconds": 3.5,
     }  # fmt: skip
     history = client.get_metric_history(tracker.run_id, "train_loss")
     assert [(figure.step, figure.value) for figure in history] == [(1, 1.0), (2, 0.5)]
     assert sorted(file.path for file in client.list_artifacts(tracker.run_id)) == ["config.json", "manifest.json"]
+
+
+def test_the_phases_of_a_transfer_run_are_told_apart(store: str) -> None:
+    tracker = make_tracker(store)
+    tracker.start()
+    for phase, epoch in ((1, 1), (1, 2), (2, 1)):
+        tracker.log_epoch(epoch_end(epoch, phase=phase))
+    tracker.close(TrackedEnd.FINISHED, seconds=60)
+    client = client_of(store)
+    names = ("train_loss", "train_acc", "val_acc", "f1_macro", "learning_rate", "epoch_seconds")
+    assert set(client.get_run(tracker.run_id).data.metrics) == {f"phase{n}_{name}" for n in (1, 2) for name in names}
+    assert [figure.step for figure in client.get_metric_history(tracker.run_id, "phase1_train_loss")] == [1, 2]
 
 
 def test_a_resumed_run_goes_on_where_it_was(store: str) -> None:

@@ -117,8 +117,8 @@ def _check_shape(settings: NetworkSettings, architecture: Architecture) -> None:
         template = "1 for %(architecture)s, whose width is part of its name"
         _refuse(settings, "width_multiplier", allow(template, architecture=architecture.name))
     if settings.depth != MINIMUM_DEPTH:
-        template = "%(value)s for %(architecture)s, whose depth is part of its name"
-        _refuse(settings, "depth", allow(template, value=MINIMUM_DEPTH, architecture=architecture.name))
+        template = "%(depth)s for %(architecture)s, whose depth is part of its name"
+        _refuse(settings, "depth", allow(template, depth=MINIMUM_DEPTH, architecture=architecture.name))
     smallest = architecture.minimum_input_size
     if settings.input_size < smallest:
         template = "a whole number from %(minimum)s to %(maximum)s for %(architecture)s"

@@ -79,6 +79,9 @@ class TrainConfig:
     mixup_probability: float
     cutmix_alpha: float
     cutmix_probability: float
+    auxiliary_dataset: str
+    auxiliary_epochs: int
+    auxiliary_learning_rate: float
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NoReturn
 
 from training.engine.architectures import WHITENED_CNN
+from training.engine.constants import LEAST_LEARNING_RATE
 from training.engine.exceptions import Allowed, RefusedValueError, allow
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ def refuse_contradictions(config: TrainConfig) -> None:
     _check_schedule(config)
     _check_validation(config)
     _check_mixing(config)
+    _check_transfer(config)
     if config.accumulation_steps > config.batch_size:
         allowed = allow("at most %(other)s, %(limit)s", other="batch_size", limit=config.batch_size)
         _refuse(config, "accumulation_steps", allowed)
@@ -88,6 +90,24 @@ def _check_albumentations(config: TrainConfig) -> None:
     for field, value in required.items():
         if getattr(config, field) != value:
             _refuse(config, field, _only(value, beside="augmentation_backend", config=config))
+
+
+def _check_transfer(config: TrainConfig) -> None:
+    """The settings of the first of two phases go with its dataset."""
+    if not config.auxiliary_dataset:
+        for field in ("auxiliary_epochs", "auxiliary_learning_rate"):
+            if getattr(config, field):
+                _refuse(config, field, allow("only 0 without %(other)s", other="auxiliary_dataset"))
+        return
+    if config.auxiliary_dataset == config.dataset:
+        _refuse(config, "auxiliary_dataset", allow("another dataset than the one that is trained on"))
+    for field, least in (("auxiliary_epochs", 1), ("auxiliary_learning_rate", LEAST_LEARNING_RATE)):
+        if getattr(config, field) < least:
+            allowed = allow("at least %(minimum)s with %(other)s", minimum=least, other="auxiliary_dataset")
+            _refuse(config, field, allowed)
+    if config.warmup_epochs >= config.auxiliary_epochs:
+        allowed = allow("less than %(other)s, %(limit)s", other="auxiliary_epochs", limit=config.auxiliary_epochs)
+        _refuse(config, "warmup_epochs", allowed)
 
 
 def _only(value: int | str, *, beside: str, config: TrainConfig) -> Allowed:

@@ -11,11 +11,11 @@ from types import FrameType
 
 import torch
 
-from training.engine.checkpoint import load_newest_checkpoint
+from training.engine.checkpoint import Checkpoint, load_newest_checkpoint
 from training.engine.config import TrainConfig
 from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE, PUBLISH_STAGES
-from training.engine.data import load_dataset
-from training.engine.data_checks import read_report, require_separate_splits
+from training.engine.data import Dataset, load_dataset
+from training.engine.data_checks import read_report, require_separate_auxiliary, require_separate_splits
 from training.engine.device import choose_device
 from training.engine.events import emit
 from training.engine.exceptions import ConfigError, EngineError, Reason
@@ -24,6 +24,7 @@ from training.engine.memory import keep_freed_memory
 from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.package import is_disk_full
 from training.engine.publish import publish_package
+from training.engine.transfer import train_in_phases
 
 
 class StopFlag:
@@ -55,7 +56,7 @@ def run_fit(
         workdir: Directory that receives checkpoints and the package; created when missing.
         resume: A checkpoint, or a directory of checkpoints, to continue from.
         threads: Threads for one operation; torch's own choice when None.
-        accept_copies: Whether test images may be exact copies of training images.
+        accept_copies: Whether test images may be exact copies of training images, the auxiliary ones included.
     """
     stop = StopFlag()
     stop.install()
@@ -66,6 +67,8 @@ def run_fit(
     try:
         config = read_config(config_path)
         require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
+        if config.auxiliary_dataset and not accept_copies:
+            require_separate_auxiliary(Path(config.dataset), auxiliary=Path(config.auxiliary_dataset))
         _fit(config, workdir=workdir, resume=resume, stop=stop)
     except StopRequested as stopped:
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))
@@ -129,24 +132,19 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
     """
     workdir.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(Path(config.dataset))
+    auxiliary = load_dataset(Path(config.auxiliary_dataset)) if config.auxiliary_dataset else None
     checkpoint = None if resume is None else load_newest_checkpoint(resume)
-    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
-    precision = config.precision if checkpoint is None else checkpoint.precision
-    trainer = Trainer(
-        config=config, dataset=dataset, device=choose_device(precision), workdir=workdir, is_stopping=stop
-    )
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    network = trainer.train()
+    trainer = _train(config, dataset=dataset, auxiliary=auxiliary, workdir=workdir, checkpoint=checkpoint, stop=stop)
 
     def announce(done: int, message: str) -> None:
         trainer.raise_if_stopping()
         emit("progress", done=done, total=len(PUBLISH_STAGES), message=message)
 
     package = publish_package(
-        network,
+        trainer.network,
         config=config,
         dataset=dataset,
+        auxiliary=auxiliary,
         validation=trainer.validation_split,
         device=trainer.device,
         workdir=workdir,
@@ -161,3 +159,36 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         metrics=dict(package.metrics),
         wall_seconds=trainer.position.seconds,
     )
+
+
+def _train(
+    config: TrainConfig,
+    *,
+    dataset: Dataset,
+    auxiliary: Dataset | None,
+    workdir: Path,
+    checkpoint: Checkpoint | None,
+    stop: StopFlag,
+) -> Trainer:
+    """Train in one phase or two, from the start or from a checkpoint.
+
+    Raises:
+        StopRequested: The process was told to end.
+    """
+    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
+    device = choose_device(config.precision if checkpoint is None else checkpoint.precision)
+    if auxiliary is not None:
+        return train_in_phases(
+            config=config,
+            dataset=dataset,
+            auxiliary=auxiliary,
+            device=device,
+            workdir=workdir,
+            checkpoint=checkpoint,
+            is_stopping=stop,
+        )
+    trainer = Trainer(config=config, dataset=dataset, device=device, workdir=workdir, is_stopping=stop)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    trainer.train()
+    return trainer

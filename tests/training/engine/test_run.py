@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -52,6 +53,32 @@ def write_config(path: Path, dataset: Path, **overrides: object) -> Path:
 def fit_here(config: Path, workdir: Path, *, resume: Path | None = None) -> int:
     """Run in this process, so that torch is imported once for all tests; one thread suits images so few."""
     return run_fit(config_path=config, workdir=workdir, resume=resume, threads=1)
+
+
+def test_two_phases_make_a_package_that_names_both_datasets(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_dataset(tmp_path / "other", class_keys=("red", "blue"), name="two-colours", seed=8)
+    first = {"auxiliary_dataset": str(other), "auxiliary_epochs": 1, "auxiliary_learning_rate": 0.06}
+    config = write_config(tmp_path / "run.json", dataset, **first)
+    assert fit_here(config, tmp_path / "work") == 0
+    finished = last_event(capsys)
+    manifest = verify_package(tmp_path / "work" / finished["package"]).raw
+    assert (manifest["config"]["dataset"], manifest["config"]["auxiliary_dataset"]) == ("colours", "two-colours")
+    assert (manifest["auxiliary_dataset"]["name"], manifest["auxiliary_dataset"]["train_count"]) == ("two-colours", 48)
+
+
+def test_test_images_in_the_auxiliary_dataset_stop_a_run(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = write_dataset(tmp_path / "copy", name="copy", seed=8)
+    np.save(copy / "train_images.npy", np.repeat(np.load(dataset / "test_images.npy"), 3, axis=0))
+    first = {"auxiliary_dataset": str(copy), "auxiliary_epochs": 1, "auxiliary_learning_rate": 0.06}
+    config = write_config(tmp_path / "run.json", dataset, **first)
+    assert fit_here(config, tmp_path / "work") == 1
+    failed = last_event(capsys)
+    assert failed["reason"] == "bad_dataset"
+    assert failed["detail"].startswith("24 of the test images are exact copies of training images of the auxiliary")
 
 
 def last_event(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -54,6 +54,11 @@ class Network(nn.Module, ABC):
         """
         return self.classify(self.extract_features(images))
 
+    @property
+    @abstractmethod
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors, each with one row for each class."""
+
     @abstractmethod
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map (N, C, h, w)."""

@@ -80,6 +80,11 @@ class TimmNetwork(Network):
         )
 
     @property
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors."""
+        return tuple(f"backbone.{name}" for name in self.head_names)
+
+    @property
     def stages(self) -> list[list[str]]:
         """The backbone's parameters by name, from the stem to the last stage; the head is in none."""
         head = set(self.head_names)

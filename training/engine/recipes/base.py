@@ -87,6 +87,9 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "mixup_probability": 0.0,
         "cutmix_alpha": 1.0,
         "cutmix_probability": 0.0,
+        "auxiliary_dataset": "",
+        "auxiliary_epochs": 0,
+        "auxiliary_learning_rate": 0.0,
     }
 )
 """Every field in the order of `TrainConfig`: a small network, AdamW as torch has it, everything optional switched off.
