@@ -72,7 +72,7 @@ LARGE: dict[str, object] = {
     "recipe": "transfer-stl10",
     "architecture": "tf_efficientnet_lite0",
     "stem": "imagenet",
-    "input_size": 96,
+    "input_size": 64,
     "batch_size": 50,
     "validation_fraction": 0.0,
     "tested_weights": "last",
@@ -82,7 +82,7 @@ LARGE: dict[str, object] = {
     "auxiliary_epochs": 0,
     "auxiliary_learning_rate": 0.0,
 }
-LARGE_SHARES: dict[int, dict[str, int]] = {1: {"epochs": 15}, 10: {"epochs": 4}, 100: {"epochs": 1}}
+LARGE_SHARES: dict[int, dict[str, int]] = {1: {"epochs": 15}, 10: {"epochs": 3}, 100: {"epochs": 1}}
 
 BEST_RATES: dict[tuple[str, int], float] = {
     ("two-phase", 1): 0.12,

@@ -13,7 +13,7 @@ from django.db import transaction
 from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent, StepEvent
 from training.jobs import Job
 from training.models import EpochMetric, TrainingRun
-from training.tracking import Tracker
+from training.tracking import TrackedState, Tracker
 
 Listener = Callable[[Event], None]
 _EPOCH_FIELDS = (
@@ -123,9 +123,8 @@ class RunRecorder(JobRecorder):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        if self._tracker.run_id and self._tracker.run_id != self._run.mlflow_run_id:
-            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = self._tracker.run_id
-            self._is_dirty = True
+        if self._tracker.is_open:
+            self._keep_mirror(self._tracker.run_id, TrackedState.RUNNING)
         super().flush()
 
     def _start(self, event: StartedEvent) -> None:
@@ -137,6 +136,12 @@ class RunRecorder(JobRecorder):
         self._resumed_from_step = min(first_step, earlier)
         self._done, self._total, self._message = first_step, int(event["total_steps"]), ""
         self._tracker.start()
+
+    def _keep_mirror(self, run_id: str, state: TrackedState) -> None:
+        if (run_id, state) != (self._run.mlflow_run_id, self._run.mlflow_state):
+            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = run_id
+            self._run.mlflow_state = self._fields["mlflow_state"] = state
+            self._is_dirty = True
 
     def _describe_epoch(self, event: StepEvent) -> str:
         phase, epoch = int(event["phase"]), f"{event['epoch']}/{self._run.epochs_by_phase[event['phase']]}"

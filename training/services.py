@@ -21,7 +21,7 @@ from django.utils.translation import ngettext
 
 from training.choices import ImportSource, JobStatus, ModelState
 from training.controls import derive_control
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, ring
 from training.engine.config import TrainConfig
 from training.engine.data_checks import REPORT_NAME, count_exact_copies, summarize_report, write_report
 from training.engine.exceptions import ConfigError, PackageError
@@ -281,7 +281,9 @@ def cancel_import(*, job: DatasetImport, by: User | None) -> None:
         raise ServiceError(_("The import of %(name)s has ended already.") % {"name": job.name})
 
 
-def promote_version(*, version: ModelVersion, by: User | None, accept_class_change: bool = False) -> Promotion:
+def promote_version(
+    *, version: ModelVersion, by: User | None, accept_class_change: bool = False, announce: bool = True
+) -> Promotion:
     """Make a version the champion; every web process answers with it within two seconds.
 
     The package is verified first. The change of champion is one transaction of conditional updates, repeated when
@@ -291,6 +293,7 @@ def promote_version(*, version: ModelVersion, by: User | None, accept_class_chan
         version: The version.
         by: Who asks; None for the command line.
         accept_class_change: Whether it may know other classes than the champion of now.
+        announce: Whether to wake a worker, for MLflow's alias; not while the site is still being prepared.
 
     Raises:
         ClassesDifferError: it knows other classes, and that was not accepted.
@@ -307,6 +310,8 @@ def promote_version(*, version: ModelVersion, by: User | None, accept_class_chan
         if promotion is not None:
             version.state = ModelState.CHAMPION
             logger.info("%s is the champion now, chosen by %s", version, by or "the command line")
+            if announce and settings.MLFLOW_TRACKING_URI:
+                ring(MIRROR_CHAMPION, promotion.pk)
             return promotion
     raise ServiceError(_("Too many promotions at the same time; try again."))
 

@@ -26,7 +26,7 @@ from tests.factories import (
 )
 from training import services
 from training.choices import ImportSource, JobStatus, ModelState
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION
 from training.engine.exceptions import ConfigError
 from training.exceptions import ClassesDifferError, CopiesRefusedError, NameTakenError, ServiceError
 from training.models import Dataset, DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
@@ -335,6 +335,16 @@ class TestPromoteVersion:
         assert version.state == ModelState.CHAMPION
         assert ModelVersion.objects.champion() == version
         assert (promotion.version, promotion.previous, promotion.by) == (version, None, operator)
+
+    def test_a_worker_is_woken_for_mlflow(self, rung: list[tuple[str, int]], settings: Settings) -> None:
+        first, second, third = ModelVersionFactory.create_batch(3)
+        promote_version(version=first, by=None)
+        assert rung == []  # nothing is tracked
+        settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
+        promote_version(version=second, by=None, announce=False)
+        assert rung == []
+        promotion = promote_version(version=third, by=None)
+        assert rung == [(MIRROR_CHAMPION, promotion.pk)]
 
     def test_the_champion_before_is_archived(self) -> None:
         old, new = ModelVersionFactory.create_batch(2)

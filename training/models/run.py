@@ -26,6 +26,7 @@ class TrainingRun(Job):
         "self", verbose_name=_("control of"), on_delete=models.SET_NULL, null=True, blank=True, related_name="controls"
     )
     mlflow_run_id = models.CharField(_("MLflow run"), max_length=64, blank=True, default="")
+    mlflow_state = models.CharField(_("last told MLflow"), max_length=16, blank=True, default="")  # a `TrackedState`
 
     class Meta:
         verbose_name = _("training run")

@@ -272,7 +272,7 @@ class TestCurve:
 
 
 class TestTwoPhases:
-    def tested(self, accuracy: float) -> dict[str, Any]:
+    def metrics_of(self, accuracy: float) -> dict[str, Any]:
         metrics: dict[str, Any] = dict(ModelVersionFactory.create().manifest["metrics"])
         metrics["accuracy"] = accuracy
         return metrics
@@ -287,7 +287,7 @@ class TestTwoPhases:
         assert (curve["phase"], curve["epoch"], curve["total_epochs"]) == ([1, 1, 2, 2], [1, 2, 1, 2], 4)
 
     def test_the_control_is_one_click_away(self, trainer: Person, artifacts_root: object) -> None:
-        run = make_transfer_run(metrics=self.tested(0.75))
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
         address = reverse("run_control", args=[run.pk])
         assert address in trainer.get(reverse("run", args=[run.pk])).content.decode()
         response = trainer.post(address)
@@ -300,7 +300,7 @@ class TestTwoPhases:
         assert f"The control of Run {run.pk} : without the first phase" in text_of(trainer.get(response["Location"]))
 
     def test_both_pages_show_the_difference(self, trainer: Person, artifacts_root: object) -> None:
-        run = make_transfer_run(metrics=self.tested(0.75))
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
         control = TrainingRunFactory.create(
             control_of=run, status=JobStatus.SUCCEEDED, metrics={**run.metrics, "accuracy": 0.5}
         )
