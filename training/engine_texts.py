@@ -166,9 +166,6 @@ MARKED: Final = frozenset(
         gettext_noop("Share of the training split, equal per class, that only measures."),
         gettext_noop("Precision"),
         gettext_noop("Arithmetic of convolutions; auto takes bfloat16 where it is faster."),
-        gettext_noop("Devices"),
-        gettext_noop("Graphics cards of one machine, or processes where it has none, that share each batch."),
-        gettext_noop("devices"),
         gettext_noop("Seed"),
         gettext_noop("Start of every random draw."),
         # What a field accepts, by itself and beside others.

@@ -155,6 +155,7 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         trainer.raise_if_stopping()
         emit("progress", done=done, total=len(PUBLISH_STAGES), message=message)
 
+    training = trainer.selection.summarize()
     package = publish_package(
         trainer.network,
         config=config,
@@ -164,6 +165,7 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         device=trainer.device,
         workdir=workdir,
         parameter_counts=trainer.parameter_counts,
+        training=training,
         wall_seconds=trainer.position.seconds,
         on_stage=announce,
     )
@@ -172,6 +174,7 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         package=package.path.relative_to(workdir).as_posix(),
         package_sha256=package.sha256,
         metrics=dict(package.metrics),
+        training=training,
         wall_seconds=trainer.position.seconds,
     )
 
