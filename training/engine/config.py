@@ -31,6 +31,7 @@ class TrainConfig:
     seed: int
     validation_fraction: float
     precision: str
+    test_time_augmentation: bool
     architecture: str
     width_multiplier: float
     depth: int

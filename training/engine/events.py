@@ -87,7 +87,10 @@ class ProgressEvent(TypedDict):
 
 
 class FinishedEvent(TypedDict):
-    """The work is done: a fit names its package and metrics, an import its dataset's manifest, a check its report."""
+    """The work is done.
+
+    A fit names its package and metrics, an import its dataset's manifest, a check or an evaluation its report.
+    """
 
     event: Literal["finished"]
     package: NotRequired[str | None]

@@ -67,6 +67,10 @@ _RUN: Final[dict[str, FieldSpec]] = {
         "Precision", "Arithmetic of convolutions; auto takes bfloat16 where it is faster.", "str",
         choices=("auto", "float32", "bfloat16", "float16"),
     ),
+    "test_time_augmentation": FieldSpec(
+        "Test-time augmentation", "Measure also what the mean answer to mirrored and shifted copies of a test image "
+        "would gain and cost; answers are given without.", "bool",
+    ),
 }  # fmt: skip
 """What a run is, whatever learns and however."""
 

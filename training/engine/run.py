@@ -144,6 +144,7 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         network,
         config=config,
         dataset=dataset,
+        training=trainer.train_split,
         validation=trainer.validation_split,
         device=trainer.device,
         workdir=workdir,
