@@ -163,7 +163,11 @@ def make_transfer_run(*, metrics: dict[str, Any] | None = None, **fields: Any) -
     first = {"auxiliary_dataset": "photos", "auxiliary_epochs": 2, "auxiliary_learning_rate": 0.1}
     status = fields.pop("status", JobStatus.SUCCEEDED)
     run: TrainingRun = TrainingRunFactory.create(
-        config=make_config(**first), status=status, metrics=metrics or {}, **fields
+        config=make_config(**first),
+        status=status,
+        metrics=metrics or {},
+        environment={"steps_per_epoch": 10},
+        **fields,
     )
     for phase, images in ((1, 300), (2, 100)):
         for epoch in (1, 2):

@@ -132,7 +132,7 @@ class TestControl:
         assert lines[0] == f"Run {control.pk} is queued: fast on {run.dataset.name}, the control of run {run.pk}."
         assert lines[8].startswith("epoch 8/8  ")
         assert lines[-1] == (
-            "The first phase is worth -25.00 points of test accuracy (95 % interval -29.47 to -20.85, two independent "
+            "The first phase is worth -25.00 points of test accuracy (95 % interval -29.47 to -20.90, two independent "
             f"shares of 400 test images), compared with run {run.pk}."
         )
 

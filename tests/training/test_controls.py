@@ -11,12 +11,12 @@ from training.choices import JobStatus
 from training.controls import find_counterpart, interval_of_difference, measure_difference
 
 
-def tested(accuracy: float, *, images: int = 10_000) -> dict[str, Any]:
-    return {"accuracy": accuracy, "per_class": [{"support": images // 2}, {"support": images // 2}]}
+def metrics_of(accuracy: float) -> dict[str, Any]:
+    return {"accuracy": accuracy, "per_class": [{"support": 5_000}, {"support": 5_000}]}
 
 
 def test_newcombe_s_own_example() -> None:
-    """Newcombe 1998, table II, method 10: 56/70 against 48/80 has other counts; 9/10 against 3/10 has these."""
+    """Table II of the paper: 9 of 10 against 3 of 10, by method 10."""
     low, high = interval_of_difference(0.9, 0.3, count=10)
     assert (low, high) == (pytest.approx(0.1705, abs=1e-4), pytest.approx(0.8090, abs=1e-4))
 
@@ -35,9 +35,9 @@ def test_perfect_answers_are_not_certain() -> None:
 @pytest.mark.django_db
 class TestCounterpart:
     def test_each_finds_the_other(self) -> None:
-        run = make_transfer_run(metrics=tested(0.75))
+        run = make_transfer_run(metrics=metrics_of(0.75))
         assert find_counterpart(run) is None
-        control = TrainingRunFactory.create(control_of=run, status=JobStatus.SUCCEEDED, metrics=tested(0.7))
+        control = TrainingRunFactory.create(control_of=run, status=JobStatus.SUCCEEDED, metrics=metrics_of(0.7))
         assert (find_counterpart(run), find_counterpart(control)) == (control, run)
         differences = [measure_difference(run, control), measure_difference(control, run)]
         assert differences[0] == differences[1]
@@ -52,7 +52,7 @@ class TestCounterpart:
         assert find_counterpart(run) is None
 
     def test_there_is_no_difference_before_both_are_tested(self) -> None:
-        run = make_transfer_run(metrics=tested(0.75))
+        run = make_transfer_run(metrics=metrics_of(0.75))
         control = TrainingRunFactory.create(control_of=run)
         assert find_counterpart(run) == control
         assert measure_difference(run, control) is None

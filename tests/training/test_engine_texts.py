@@ -28,11 +28,11 @@ def templates_of(module: object) -> list[ast.expr]:
     return [call.args[0] for call in calls if not isinstance(call.args[0], ast.Name)] + assigned
 
 
-@pytest.mark.parametrize(("module", "count"), [(config, 6), (contradictions, 9), (architectures, 8)])
-def test_every_refusal_of_settings_can_be_translated(module: object, count: int) -> None:
+@pytest.mark.parametrize("module", [config, contradictions, architectures])
+def test_every_refusal_of_settings_can_be_translated(module: object) -> None:
     templates = templates_of(module)
+    assert len(templates) > 5
     assert [ast.dump(t) for t in templates if not (isinstance(t, ast.Constant) and t.value in MARKED)] == []
-    assert len(templates) == count
 
 
 def refuse(**settings: object) -> ConfigError:

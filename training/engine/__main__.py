@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_fit_command(subparsers)
     add_dataset_commands(subparsers)
     add_check_command(subparsers)
-    parsed = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser.parse_args(given, argparse.Namespace(given=given))
     return int(parsed.run(parsed))
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from training.engine.architectures import NetworkSettings, check_network
 from training.engine.contradictions import refuse_contradictions
-from training.engine.exceptions import Allowed, RefusedValueError, UnknownFieldError, allow
+from training.engine.exceptions import Allowed, ConfigError, RefusedValueError, UnknownFieldError, allow
 from training.engine.fields import FIELDS, FieldSpec, Kind
 from training.engine.recipes import RECIPES
 
@@ -31,6 +33,7 @@ class TrainConfig:
     seed: int
     validation_fraction: float
     precision: str
+    devices: int
     architecture: str
     width_multiplier: float
     depth: int
@@ -123,6 +126,23 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Value]:
         """Return every field by name, ready for JSON."""
         return asdict(self)
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: It cannot be read, is not a JSON object, or a value is refused.
+    """
+    try:
+        mapping = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", field="config", value=str(path)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON.", field="config", value=str(path)) from error
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{path} is not a JSON object.", field="config", value=str(path))
+    return TrainConfig.from_dict(mapping)
 
 
 def check_value(name: str, value: object) -> Value:

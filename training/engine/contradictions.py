@@ -30,6 +30,9 @@ def refuse_contradictions(config: TrainConfig) -> None:
     if config.accumulation_steps > config.batch_size:
         allowed = allow("at most %(other)s, %(limit)s", other="batch_size", limit=config.batch_size)
         _refuse(config, "accumulation_steps", allowed)
+    if config.batch_size % config.devices:
+        allowed = allow("a divisor of %(other)s, %(limit)s", other="batch_size", limit=config.batch_size)
+        _refuse(config, "devices", allowed)
     if config.augmentation_backend == "albumentations":
         _check_albumentations(config)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from training.engine.augment import to_float
 from training.engine.data import Split
-from training.engine.device import Device
+from training.engine.device import Device, send
 
 EVALUATION_BATCH_SIZE = 500
 """Large enough to fill a GPU, small enough for 1 GB of activations."""
@@ -30,7 +30,7 @@ def predict_logits(network: nn.Module, split: Split, *, device: Device) -> Tenso
     results = []
     for images in torch.split(split.images, EVALUATION_BATCH_SIZE):
         with device.autocast():
-            logits: Tensor = network(to_float(images.to(device.torch_device)))
-        results.append(logits.float().cpu())
+            logits: Tensor = network(to_float(send(images, device.torch_device)))
+        results.append(logits.float())
     network.train(was_training)
-    return torch.cat(results)
+    return torch.cat(results).cpu()

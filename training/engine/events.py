@@ -101,12 +101,17 @@ class ProgressEvent(TypedDict):
 
 
 class FinishedEvent(TypedDict):
-    """The work is done: a fit names its package and metrics, an import its dataset's manifest, a check its report."""
+    """The work is done: a fit names its package and metrics, an import its dataset's manifest, a check its report.
+
+    `training` tells how many epochs were run, `epochs_run`, and which of them, counted from 1, had the best validation
+    accuracy, `best_epoch`, null without validation images; of two phases it tells the second.
+    """
 
     event: Literal["finished"]
     package: NotRequired[str | None]
     package_sha256: NotRequired[str | None]
     metrics: NotRequired[dict[str, Any]]
+    training: NotRequired[dict[str, int | None]]
     wall_seconds: NotRequired[float]
     dataset: NotRequired[dict[str, Any]]
     report: NotRequired[dict[str, Any]]

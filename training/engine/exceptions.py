@@ -125,6 +125,10 @@ class NetworkError(EngineError):
     reason: ClassVar[Reason] = "no_network"
 
 
+class RankLostError(EngineError):
+    """One of the processes that train together is gone, and the others cannot go on without it."""
+
+
 class CheckpointError(EngineError):
     """A checkpoint that is missing, truncated or belongs to another configuration."""
 

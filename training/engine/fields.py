@@ -74,6 +74,10 @@ _RUN: Final[dict[str, FieldSpec]] = {
         "Precision", "Arithmetic of convolutions; auto takes bfloat16 where it is faster.", "str",
         choices=("auto", "float32", "bfloat16", "float16"),
     ),
+    "devices": FieldSpec(
+        "Devices", "Graphics cards of one machine, or processes where it has none, that share each batch.", "int",
+        minimum=1, maximum=64,
+    ),
 }  # fmt: skip
 """What a run is, whatever learns and however."""
 
@@ -257,7 +261,7 @@ _AUGMENTATION: Final[dict[str, FieldSpec]] = {
 
 _TRANSFER: Final[dict[str, FieldSpec]] = {
     "auxiliary_dataset": FieldSpec(
-        "Auxiliary dataset", "Another imported dataset that the network learns from first; empty for none.", "str",
+        "Auxiliary dataset", "Another imported dataset that the network learns from first.", "str",
         minimum=0, maximum=4096,
     ),
     "auxiliary_epochs": FieldSpec(

@@ -7,6 +7,7 @@ for the same number of threads.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -24,10 +25,11 @@ from training.engine.data import Dataset, Split, split_validation
 from training.engine.device import Device
 from training.engine.evaluate import predict_logits
 from training.engine.events import emit
-from training.engine.exceptions import CheckpointError, DivergedError
+from training.engine.exceptions import CheckpointError, ConfigError, DivergedError
 from training.engine.metrics import compute_f1_macro
 from training.engine.networks import Network, build_from_config, count_parameters
 from training.engine.pipeline import Augmenter
+from training.engine.ranks import Ranks
 from training.engine.reporting import StepReporter
 from training.engine.schedules import crop_size_at, rate_at
 from training.engine.seed import make_generator, seed_everything, seed_layers
@@ -99,6 +101,10 @@ class Trainer:
         workdir: Directory that receives `checkpoints/`.
         is_stopping: Asked after each step; when true the run saves a checkpoint and raises `StopRequested`.
         normalised_as: The dataset with whose colour statistics the network normalises; the data's own when None.
+        ranks: The processes that train together; `is_stopping` must answer all of them alike.
+
+    Raises:
+        ConfigError: A batch cannot be divided among the processes, or the network cannot be built.
     """
 
     def __init__(
@@ -110,9 +116,10 @@ class Trainer:
         workdir: Path,
         is_stopping: Callable[[], bool] = lambda: False,
         normalised_as: Dataset | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
         self.config, self.dataset, self.device, self.workdir = config, dataset, device, workdir
-        self.is_stopping = is_stopping
+        self.is_stopping, self.ranks = is_stopping, ranks or Ranks()
         self.phase = Phase()
         training, validation = split_validation(
             dataset.train.labels,
@@ -123,6 +130,10 @@ class Trainer:
         self.train_split: Split = dataset.train.select(training).to(device.torch_device)
         self.validation_split: Split = dataset.train.select(validation)
         self.batch_size = min(config.batch_size, len(self.train_split))
+        if self.batch_size % self.ranks.size:
+            allowed = f"a multiple of {self.ranks.size}, the processes that train together"
+            message = f"batch_size is {self.batch_size}; allowed is {allowed}."
+            raise ConfigError(message, field="batch_size", value=self.batch_size)
         self.steps_per_epoch = len(self.train_split) // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
         self.augmenter = Augmenter(
@@ -134,7 +145,7 @@ class Trainer:
         )
         self.network = self._build_network(normalised_as or dataset)
         self.parameter_counts = count_parameters(self.network)  # before the whitening bias is frozen
-        self.learner = Learner(self.network, config=config, device=device)
+        self.learner = Learner(self.network, config=config, device=device, ranks=self.ranks)
         self.selection = Selection(self.network, config=config)
         self.position = Position()
         self.sums = torch.zeros(2, dtype=torch.float64, device=device.torch_device)  # of the epoch: loss, hits
@@ -160,6 +171,7 @@ class Trainer:
             StopRequested: `is_stopping` said so.
         """
         self._emit_started()
+        self.ranks.copy_first(list(self.network.state_dict().values()))  # processors may differ in the last bit
         self._clock = time.monotonic()
         while self.position.step < self.total_steps and not self.selection.is_over:
             self.raise_if_stopping()
@@ -196,8 +208,10 @@ class Trainer:
         self.last_checkpoint = checkpoint.path
 
     def save(self) -> None:
-        """Write a checkpoint of the current step and announce it."""
+        """Write a checkpoint of the current step and announce it; of several processes, the first one does."""
         self._advance_clock()
+        if not self.ranks.is_first:
+            return
         tensors = {f"network.{name}": tensor for name, tensor in self.network.state_dict().items()}
         tensors |= {**self.learner.state_tensors(), **self.selection.state_tensors(), "sums": self.sums}
         position = {name: value for name, value in asdict(self.position).items() if name != "step"}
@@ -269,8 +283,8 @@ class Trainer:
         images = self.augmenter.augment(self.train_split.images[batch], rows=batch, side=size, epoch=epoch, step=step)
         images, targets = self.augmenter.mix(images, self.train_split.labels[batch], epoch=epoch, step=step)
         self._set_learning_rates()
-        seed_layers(seed=self.config.seed, epoch=epoch, step=step)
-        self.sums += self.learner.learn(images, targets)
+        seed_layers(seed=self.config.seed, epoch=epoch, step=step, rank=self.ranks.rank)
+        self.sums += self.learner.learn(self.ranks.share(images), self.ranks.share(targets))
         self.selection.follow_step()
 
     def _set_learning_rates(self) -> None:
@@ -313,18 +327,23 @@ class Trainer:
         self.save()
 
     def _validate(self) -> Validation:
-        """Measure the validation split; the loss is the training loss, on unchanged images."""
+        """Measure the validation split; of several processes the first one does, and the others are told."""
         if not len(self.validation_split):
             return Validation()
+        figures = torch.zeros(3, dtype=torch.float64)
+        if self.ranks.is_first:
+            figures = torch.tensor(self._measure(), dtype=torch.float64)
+        self.ranks.copy_first([figures])
+        return Validation(*figures.tolist())
+
+    def _measure(self) -> tuple[float, float, float]:
+        """Return loss, the training loss on unchanged images, accuracy and F1 of the validation split."""
         logits = predict_logits(self.selection.measured, self.validation_split, device=self.device)
         labels = self.validation_split.labels
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
         predicted = logits.argmax(dim=1)
-        return Validation(
-            loss=loss,
-            accuracy=(predicted == labels).double().mean().item(),
-            f1_macro=compute_f1_macro(predicted, labels, class_count=logits.shape[1]),
-        )
+        f1_macro = compute_f1_macro(predicted, labels, class_count=logits.shape[1])
+        return loss, (predicted == labels).double().mean().item(), f1_macro
 
     def _read_sums(self) -> tuple[float, float]:
         """Return the epoch's summed loss and hits so far; waits for the device.
@@ -333,7 +352,7 @@ class Trainer:
             DivergedError: The loss is not finite; being a sum, it stays so once it was.
         """
         loss_sum, hits = self.sums.tolist()
-        if not torch.isfinite(self.sums).all():
+        if not math.isfinite(loss_sum):
             raise DivergedError(
                 f"The training loss stopped being a finite number before step {self.step}: lower the learning rate."
             )
@@ -352,9 +371,9 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """Return what a checkpoint must share with the run that continues from it."""
-        paths = {"dataset", "auxiliary_dataset"}
+        free = {"dataset", "auxiliary_dataset", "devices"}  # they change neither the images nor what is learned
         return {
-            "config": {key: value for key, value in self.config.to_dict().items() if key not in paths},
+            "config": {key: value for key, value in self.config.to_dict().items() if key not in free},
             "dataset_sha256": self.dataset.sha256,
             "auxiliary_sha256": self.phase.auxiliary_sha256,
             "phase": self.phase.number,

@@ -208,7 +208,7 @@ def count_shared(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
 
 def _digest(images: NDArray[np.uint8]) -> Iterator[bytes]:
     """Yield what is equal for equal pixels."""
-    return (hashlib.blake2b(np.ascontiguousarray(image), digest_size=16).digest() for image in images)
+    return (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images)
 
 
 def correlate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from typing import Any, Final, cast, overload
 import torch
 from torch import Tensor, nn
 
+from training.engine.compilation import compile_for
 from training.engine.config import TrainConfig
 from training.engine.networks import Network, WhitenedCnn
 
@@ -62,6 +63,7 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(parameters, {"lr": lr, "momentum": momentum})
         self.dtype = dtype
+        self.orthogonalize = compile_for(self.param_groups[0]["params"][0].device, orthogonalize)
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -83,7 +85,7 @@ class Muon(torch.optim.Optimizer):
         buffer: Tensor = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
         buffer.mul_(momentum).add_(gradient)
         direction = gradient.add(buffer, alpha=momentum)
-        update = orthogonalize(direction.flatten(1), dtype=self.dtype).view_as(parameter)
+        update = self.orthogonalize(direction.flatten(1), dtype=self.dtype).view_as(parameter)
         parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
         parameter.add_(update, alpha=-lr)
 

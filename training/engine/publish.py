@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,6 +70,7 @@ def publish_package(
     device: Device,
     workdir: Path,
     parameter_counts: tuple[int, int],
+    training: Mapping[str, int | None],
     wall_seconds: float,
     on_stage: Callable[[int, str], None],
     auxiliary: Dataset | None = None,
@@ -84,6 +85,7 @@ def publish_package(
         device: Where the network was trained, for the manifest.
         workdir: Directory that receives `package/<sha256>/`.
         parameter_counts: All parameters, and those that learned in some epoch.
+        training: How it went, as `Selection.summarize` tells it.
         wall_seconds: Time that training took.
         on_stage: Told the number, from 0, and the name of each of `PUBLISH_STAGES`; may raise to interrupt.
         auxiliary: What the network learned from first, if anything.
@@ -113,6 +115,7 @@ def publish_package(
             "name": config.architecture,
             "arguments": dict(network.arguments),
         },
+        "training": dict(training),
         "parameters": dict(zip(("total", "trainable"), parameter_counts, strict=True)),
         "golden_samples": draw_golden_samples(dataset.test, logits=measured.logits, seed=config.seed),
         "parity": parity.to_dict(),

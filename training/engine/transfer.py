@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -22,6 +23,7 @@ from training.engine.data import Dataset
 from training.engine.device import Device
 from training.engine.fit import Phase, Trainer
 from training.engine.networks import Network
+from training.engine.ranks import Ranks
 
 
 def train_in_phases(
@@ -33,6 +35,7 @@ def train_in_phases(
     workdir: Path,
     checkpoint: Checkpoint | None = None,
     is_stopping: Callable[[], bool] = lambda: False,
+    ranks: Ranks | None = None,
 ) -> Trainer:
     """Take both phases, or what is left of them after a checkpoint of either.
 
@@ -44,6 +47,7 @@ def train_in_phases(
         workdir: Directory that receives `checkpoints/`.
         checkpoint: Where to continue.
         is_stopping: As `Trainer` takes it.
+        ranks: The processes that train together.
 
     Returns:
         The second phase's trainer, whose network is as it is to be tested.
@@ -55,7 +59,13 @@ def train_in_phases(
         StopRequested: `is_stopping` said so.
     """
     first, second = make_trainers(
-        config=config, dataset=dataset, auxiliary=auxiliary, device=device, workdir=workdir, is_stopping=is_stopping
+        config=config,
+        dataset=dataset,
+        auxiliary=auxiliary,
+        device=device,
+        workdir=workdir,
+        is_stopping=is_stopping,
+        ranks=ranks,
     )
     if checkpoint is not None and checkpoint.phase == second.phase.number:
         second.restore(checkpoint)
@@ -78,21 +88,15 @@ def make_trainers(
     device: Device,
     workdir: Path,
     is_stopping: Callable[[], bool] = lambda: False,
+    ranks: Ranks | None = None,
 ) -> tuple[Trainer, Trainer]:
     """Build the trainers of both phases; the arguments are those of `train_in_phases`.
 
     A first phase that stops early leaves numbers of steps unused: the second one begins at the same number always.
     """
-    first_config = derive_first_config(config)
-    first = Trainer(config=first_config, dataset=auxiliary, device=device, workdir=workdir, is_stopping=is_stopping)
-    second = Trainer(
-        config=config,
-        dataset=dataset,
-        device=device,
-        workdir=workdir,
-        is_stopping=is_stopping,
-        normalised_as=auxiliary,
-    )
+    make = partial(Trainer, device=device, workdir=workdir, is_stopping=is_stopping, ranks=ranks)
+    first = make(config=derive_first_config(config), dataset=auxiliary)
+    second = make(config=config, dataset=dataset, normalised_as=auxiliary)
     first.phase = Phase(number=1, steps_after=second.total_steps, auxiliary_sha256=auxiliary.sha256)
     second.phase = Phase(number=2, steps_before=first.total_steps, auxiliary_sha256=auxiliary.sha256)
     return first, second

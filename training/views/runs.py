@@ -22,7 +22,7 @@ from training.engine.recipes import RECIPES
 from training.engine_texts import show_value, translate, translate_progress
 from training.exceptions import ServiceError
 from training.forms import RunForm
-from training.models import Dataset, TrainingRun
+from training.models import Dataset, EpochMetric, TrainingRun
 from training.services import cancel_run, may_cancel, request_control, request_run
 from training.storage import mlflow_address
 from training.views.access import PageAccessMixin
@@ -124,6 +124,7 @@ class _RunPage(PageAccessMixin, DetailView[TrainingRun]):
             last_epoch=last_epoch,
             phase=phase,
             phase_epochs=run.epochs_by_phase[phase],
+            best_epoch=_find_best_epoch(epochs, phase=phase) if run.status == JobStatus.SUCCEEDED else None,
             counterpart=counterpart,
             difference=measure_difference(run, counterpart) if counterpart else None,
             may_control=run.is_transfer and run.status == JobStatus.SUCCEEDED and counterpart is None,
@@ -222,6 +223,13 @@ class RunControlView(PageAccessMixin, View):
             messages.error(request, str(error))
             return redirect("run", pk=pk)
         return redirect("run", pk=control.pk)
+
+
+def _find_best_epoch(epochs: list[EpochMetric], *, phase: int) -> int | None:
+    """Return the first epoch of a phase with the best validation accuracy; None where nothing was set aside for it."""
+    accuracies = {row.epoch: row.validation_accuracy for row in epochs if row.phase == phase}
+    validated = {epoch: accuracy for epoch, accuracy in accuracies.items() if accuracy is not None}
+    return max(validated, key=validated.__getitem__) if validated else None
 
 
 def _runs_before(run: TrainingRun) -> int:

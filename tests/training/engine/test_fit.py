@@ -376,6 +376,13 @@ def test_early_stopping_ends_the_run_and_stays_ended(
     resumed.train()
     assert events_of(capsys, "epoch_end") == []
     assert resumed.position.step == 16
+    assert trainer.selection.summarize() == resumed.selection.summarize() == {"epochs_run": 4, "best_epoch": 2}
+
+
+def test_without_validation_images_no_epoch_is_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    trainer = make_trainer(tiny_config(dataset.path, validation_fraction=0.0), dataset, tmp_path)
+    trainer.train()
+    assert trainer.selection.summarize() == {"epochs_run": 2, "best_epoch": None}
 
 
 def test_plateau_lowers_the_rate(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

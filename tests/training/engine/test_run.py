@@ -111,6 +111,8 @@ def test_finished_run_names_a_sound_package(dataset: Path, tmp_path: Path, capsy
     assert finished["event"] == "finished"
     assert finished["package_sha256"] == package.sha256
     assert finished["metrics"] == package.metrics
+    assert finished["training"] == package.raw["training"]
+    assert finished["training"]["epochs_run"] == 2
     assert finished["wall_seconds"] == package.raw["wall_seconds"] > 0
 
 

@@ -155,6 +155,21 @@ class TestPage:
         assert f"Model v{run.version.pk}" in shown
         assert "Confusion matrix" in trainer.get(reverse("run", args=[run.pk])).content.decode()
 
+    def test_it_tells_the_best_epoch_and_where_training_stopped_early(self, trainer: Person) -> None:
+        config = {**TrainingRunFactory.build().config, "epochs": 12}
+        run = TrainingRunFactory.create(status=JobStatus.SUCCEEDED, config=config)
+        for epoch, accuracy in ((1, 0.5), (2, 0.75), (3, 0.75), (4, None)):
+            EpochMetricFactory.create(run=run, epoch=epoch, validation_accuracy=accuracy)
+        shown = text_of(trainer.get(reverse("run", args=[run.pk])))
+        assert "Best epoch 2 stopped early, after epoch 4" in shown
+
+    def test_a_run_that_took_all_its_epochs_did_not_stop_early(self, trainer: Person) -> None:
+        run = TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
+        EpochMetricFactory.create(run=run, epoch=run.config["epochs"], validation_accuracy=0.5)
+        shown = text_of(trainer.get(reverse("run", args=[run.pk])))
+        assert f"Best epoch {run.config['epochs']}" in shown
+        assert "stopped early" not in shown
+
     def test_a_champion_is_called_so(self, artifacts_root: object) -> None:
         run = finished_run()
         operator = Person("operator")
@@ -257,7 +272,7 @@ class TestCurve:
 
 
 class TestTwoPhases:
-    def tested(self, accuracy: float) -> dict[str, Any]:
+    def metrics_of(self, accuracy: float) -> dict[str, Any]:
         metrics: dict[str, Any] = dict(ModelVersionFactory.create().manifest["metrics"])
         metrics["accuracy"] = accuracy
         return metrics
@@ -272,7 +287,7 @@ class TestTwoPhases:
         assert (curve["phase"], curve["epoch"], curve["total_epochs"]) == ([1, 1, 2, 2], [1, 2, 1, 2], 4)
 
     def test_the_control_is_one_click_away(self, trainer: Person, artifacts_root: object) -> None:
-        run = make_transfer_run(metrics=self.tested(0.75))
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
         address = reverse("run_control", args=[run.pk])
         assert address in trainer.get(reverse("run", args=[run.pk])).content.decode()
         response = trainer.post(address)
@@ -285,7 +300,7 @@ class TestTwoPhases:
         assert f"The control of Run {run.pk} : without the first phase" in text_of(trainer.get(response["Location"]))
 
     def test_both_pages_show_the_difference(self, trainer: Person, artifacts_root: object) -> None:
-        run = make_transfer_run(metrics=self.tested(0.75))
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
         control = TrainingRunFactory.create(
             control_of=run, status=JobStatus.SUCCEEDED, metrics={**run.metrics, "accuracy": 0.5}
         )

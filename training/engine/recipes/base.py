@@ -39,6 +39,7 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "seed": 0,
         "validation_fraction": 0.1,
         "precision": "auto",
+        "devices": 1,
         "architecture": "resnet18",
         "width_multiplier": 1.0,
         "depth": 2,
