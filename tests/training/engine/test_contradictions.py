@@ -58,6 +58,7 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
             {"batch_size": 4, "accumulation_steps": 5},
             "accumulation_steps is 5; allowed is at most batch_size, 4.",
         ),
+        ({"batch_size": 500, "devices": 3}, "devices is 3; allowed is a divisor of batch_size, 500."),
         (
             {**ALBUMENTATIONS, "policy": "randaugment"},
             "policy is 'randaugment'; allowed is only none with augmentation_backend albumentations.",
