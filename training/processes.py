@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -11,14 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import IO
 
-_PR_SET_PDEATHSIG = 1  # prctl(2)
-# Loaded before any fork: a child between fork and exec must not take the loader's lock.
-_LIBC = ctypes.CDLL(None, use_errno=True)
-
-
-def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
-    """Ask the kernel to send `signal_number` to this process when the thread that made it ends. Survives exec."""
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal_number)
+from training.engine.parent_death import tie_to_this_process
 
 
 def spawn(
@@ -41,13 +33,6 @@ def spawn(
     Raises:
         OSError: the program cannot be started.
     """
-    parent = os.getpid()
-
-    def prepare() -> None:
-        die_with_parent(death_signal)
-        if os.getppid() != parent:  # the parent ended before the request was made
-            os._exit(1)
-
     return subprocess.Popen(
         list(command),
         env={**os.environ, **(env or {})},
@@ -57,7 +42,7 @@ def spawn(
         text=True,
         bufsize=1,
         start_new_session=True,
-        preexec_fn=prepare,  # noqa: PLW1509  # prctl has no other place; the loader's lock is not needed here
+        preexec_fn=tie_to_this_process(death_signal),  # noqa: PLW1509 - prctl has no other place; it takes no lock
     )
 
 

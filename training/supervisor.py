@@ -271,7 +271,8 @@ class _Supervision:
         if self._stuck:
             detail = f"Nothing was heard of the engine for {self._timings.progress:g} seconds, so it was stopped."
             return Outcome(ending=Ending.FAILED, log_tail=log_tail, reason=Reason.NO_PROGRESS, detail=detail)
-        verdict = judge_exit(code, oom_killed=count_oom_kills() > self._oom_kills)
+        oom_killed = count_oom_kills() > self._oom_kills
+        verdict = judge_exit(code, oom_killed=oom_killed, advice=self._job.memory_advice)
         ending = Ending.LOST if verdict.worth_repeating else Ending.FAILED
         return Outcome(ending=ending, log_tail=log_tail, reason=verdict.reason, detail=verdict.detail)
 

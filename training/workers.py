@@ -14,8 +14,8 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from training.engine.parent_death import die_with_parent
 from training.models import Worker
-from training.processes import die_with_parent
 from training.stopping import worker_stopping
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory
+from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory, make_transfer_run
 from tests.fixtures import StubEngine
 from tests.training.engine.test_data_checks import make_dataset
 from training.choices import JobStatus, ModelState
@@ -123,6 +123,37 @@ class TestTrain:
         assert parse_setting(text) == setting
 
 
+class TestControl:
+    @pytest.fixture
+    def run(self) -> TrainingRun:
+        return make_transfer_run(metrics={"accuracy": 0.75, "per_class": [{"support": 200}, {"support": 200}]})
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_it_is_trained_and_compared(self, run: TrainingRun) -> None:
+        lines = run_command("train", "--control-of", str(run.pk), "--here").splitlines()
+        control = run.controls.get()
+        assert lines[0] == f"Run {control.pk} is queued: fast on {run.dataset.name}, the control of run {run.pk}."
+        assert lines[8].startswith("epoch 8/8  ")
+        assert lines[-1] == (
+            "The first phase is worth -25.00 points of test accuracy (95 % interval -29.47 to -20.90, two independent "
+            f"shares of 400 test images), compared with run {run.pk}."
+        )
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_json_has_the_difference(self, run: TrainingRun) -> None:
+        printed = json.loads(run_command("train", "--control-of", str(run.pk), "--here", "--json"))
+        assert printed["control_of"] == printed["difference"]["compared_with"] == run.pk
+        assert (printed["difference"]["mean"], printed["difference"]["test_count"]) == (-0.25, 400)
+
+    def test_wrong_values_are_one_sentence(self, run: TrainingRun) -> None:
+        assert refusal("train", "--control-of", "404") == "There is no run 404."
+        assert "--set does not go with --control-of" in refusal(
+            "train", "--control-of", str(run.pk), "--set", "epochs=3"
+        )
+        one_phase = TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
+        assert "learns in one phase" in refusal("train", "--control-of", str(one_phase.pk))
+
+
 class TestFollow:
     def test_the_curve_is_printed_line_by_line_in_a_pipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
         run = TrainingRunFactory.create(status=JobStatus.RUNNING, progress_total=20)
@@ -138,7 +169,7 @@ class TestFollow:
 
         monkeypatch.setattr("time.sleep", work)
         out = StringIO()
-        follow(run, display=Display(out, epochs=2))
+        follow(run, display=Display(out, epochs_by_phase={0: 2}))
         assert out.getvalue().splitlines() == [
             "epoch 1/2  loss 1.0000  accuracy 25.00%  2.0 s",
             "epoch 2/2  loss 1.0000  accuracy 25.00%  2.0 s",
@@ -147,7 +178,7 @@ class TestFollow:
 
     def test_a_terminal_gets_a_bar_that_is_wiped(self) -> None:
         out = Terminal()
-        display = Display(out, epochs=2)
+        display = Display(out, epochs_by_phase={0: 2})
         display.show_progress(done=5, total=10, message="Epoch 1/2")
         display.show_line("done")
         assert out.getvalue() == f"[{'#' * 15}{'.' * 15}]  50 %  Epoch 1/2\r\x1b[2Kdone\n"
@@ -160,7 +191,7 @@ class TestFollow:
         run = TrainingRunFactory.create(status=JobStatus.RUNNING)
         out = StringIO()
         with pytest.raises(SystemExit) as caught:
-            follow(run, display=Display(out, epochs=2))
+            follow(run, display=Display(out, epochs_by_phase={0: 2}))
         run.refresh_from_db()
         assert caught.value.code == 130
         assert (run.status, run.cancel_requested) == (JobStatus.RUNNING, False)

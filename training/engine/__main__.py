@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_dataset_commands(subparsers)
     add_check_command(subparsers)
     add_evaluate_command(subparsers)
-    parsed = parser.parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parsed = parser.parse_args(given, argparse.Namespace(given=given))
     return int(parsed.run(parsed))
 
 

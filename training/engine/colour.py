@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor
 
+from training.engine.device import send
 from training.engine.seed import make_generator
 
 GREY: Final = (0.299, 0.587, 0.114)
@@ -40,7 +42,7 @@ class Jitter:
 
     def to(self, device: torch.device) -> Jitter:
         """Return the amounts in a device's memory."""
-        return Jitter(*(v.to(device) for v in (self.brightness, self.contrast, self.saturation, self.hue)))
+        return Jitter(*(send(v, device) for v in (self.brightness, self.contrast, self.saturation, self.hue)))
 
 
 def draw_jitter(count: int, *, strength: float, seed: int, epoch: int, step: int) -> Jitter:
@@ -72,7 +74,7 @@ def jitter_colors(images: Tensor, jitter: Jitter) -> Tensor:
     """
     images = images * jitter.brightness.view(-1, 1, 1, 1)
     contrast = jitter.contrast.view(-1, 1, 1)
-    grey = torch.tensor(GREY, device=images.device)
+    grey = _constants(images.device).grey
     mean_grey = torch.einsum("nchw,c->n", images, grey).view(-1, 1, 1) / images[0, 0].numel()
     matrix = _hue_matrix(jitter.hue) @ _saturation_matrix(jitter.saturation)  # (N, 3, 3); both keep every grey
     pixels = images.permute(0, 2, 3, 1).flatten(1, 2)  # (N, H * W, 3)
@@ -80,18 +82,41 @@ def jitter_colors(images: Tensor, jitter: Jitter) -> Tensor:
     return changed.view(len(images), *images.shape[2:], 3).permute(0, 3, 1, 2)
 
 
+class _Constants(NamedTuple):
+    """The fixed numbers above as tensors.
+
+    Attributes:
+        grey: (3,) float.
+        to_yiq: (3, 3) float.
+        to_rgb: (3, 3) float, its inverse.
+        identity: (3, 3) float.
+    """
+
+    grey: Tensor
+    to_yiq: Tensor
+    to_rgb: Tensor
+    identity: Tensor
+
+
+@cache
+def _constants(device: torch.device) -> _Constants:
+    """Return the constants in a device's memory; sending them there anew would make each step wait for it."""
+    to_yiq = torch.tensor(_YIQ)
+    constants = (torch.tensor(GREY), to_yiq, torch.linalg.inv(to_yiq), torch.eye(3))
+    return _Constants(*(tensor.to(device) for tensor in constants))
+
+
 def _saturation_matrix(factors: Tensor) -> Tensor:
     """Return (N, 3, 3) matrices that draw colours away from their grey; `factors`: (N,)."""
+    constants = _constants(factors.device)
     factors = factors.view(-1, 1, 1)
-    to_grey = torch.tensor(GREY, device=factors.device).expand(3, 3)
-    return factors * torch.eye(3, device=factors.device) + (1 - factors) * to_grey
+    return factors * constants.identity + (1 - factors) * constants.grey.expand(3, 3)
 
 
 def _hue_matrix(turns: Tensor) -> Tensor:
     """Return (N, 3, 3) matrices that turn the colour plane; `turns`: (N,)."""
-    to_yiq = torch.tensor(_YIQ, device=turns.device)
+    constants = _constants(turns.device)
     cosine, sine = torch.cos(2 * math.pi * turns), torch.sin(2 * math.pi * turns)
     zero, one = torch.zeros_like(turns), torch.ones_like(turns)
     rotation = torch.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], dim=1).view(-1, 3, 3)
-    matrix: Tensor = torch.linalg.inv(to_yiq) @ rotation @ to_yiq
-    return matrix
+    return constants.to_rgb @ rotation @ constants.to_yiq

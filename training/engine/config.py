@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
 from training.engine.architectures import NetworkSettings, check_network
 from training.engine.contradictions import refuse_contradictions
-from training.engine.exceptions import ConfigError
+from training.engine.exceptions import Allowed, ConfigError, RefusedValueError, UnknownFieldError, allow
 from training.engine.fields import FIELDS, FieldSpec, Kind
 from training.engine.recipes import RECIPES
 
@@ -31,6 +33,7 @@ class TrainConfig:
     seed: int
     validation_fraction: float
     precision: str
+    devices: int
     test_time_augmentation: bool
     architecture: str
     width_multiplier: float
@@ -44,6 +47,7 @@ class TrainConfig:
     optimizer: str
     bias_learning_rate: float
     head_learning_rate: float
+    layer_decay: float
     momentum: float
     muon_momentum: float
     weight_decay: float
@@ -79,6 +83,9 @@ class TrainConfig:
     mixup_probability: float
     cutmix_alpha: float
     cutmix_probability: float
+    auxiliary_dataset: str
+    auxiliary_epochs: int
+    auxiliary_learning_rate: float
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -111,8 +118,7 @@ class TrainConfig:
         """
         for name, value in mapping.items():
             if name not in FIELDS:
-                allowed = ", ".join(FIELDS)
-                raise ConfigError(f"{name} is not a training option; allowed are {allowed}.", field=name, value=value)
+                raise UnknownFieldError(field=name, value=value, known=", ".join(FIELDS))
         recipe = check_value("recipe", mapping.get("recipe"))
         check_value("dataset", mapping.get("dataset"))
         complete: dict[str, object] = {**RECIPES[str(recipe)].defaults, **mapping}
@@ -121,6 +127,23 @@ class TrainConfig:
     def to_dict(self) -> dict[str, Value]:
         """Return every field by name, ready for JSON."""
         return asdict(self)
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read and check a configuration file.
+
+    Raises:
+        ConfigError: It cannot be read, is not a JSON object, or a value is refused.
+    """
+    try:
+        mapping = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.", field="config", value=str(path)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path} is not JSON.", field="config", value=str(path)) from error
+    if not isinstance(mapping, dict):
+        raise ConfigError(f"{path} is not a JSON object.", field="config", value=str(path))
+    return TrainConfig.from_dict(mapping)
 
 
 def check_value(name: str, value: object) -> Value:
@@ -134,23 +157,27 @@ def check_value(name: str, value: object) -> Value:
     spec = FIELDS[name]
     converted = _convert(spec.type, value)
     if converted is None or not _is_allowed(spec, converted):
-        message = f"{name} is {_shown(value)}; allowed is {describe_allowed(spec)}."
-        raise ConfigError(message, field=name, value=value)
+        raise RefusedValueError(field=name, value=value, allowed=describe_allowed(spec))
     return converted
 
 
-def describe_allowed(spec: FieldSpec) -> str:
+def describe_allowed(spec: FieldSpec) -> Allowed:
     """Say what a field accepts, as the end of a sentence."""
     if spec.type == "bool":
-        return "true or false"
+        return allow("true or false")
     if spec.examples:
-        return f"one of {', '.join(spec.examples)}, or one of {len(spec.choices) - len(spec.examples)} other names"
+        count = len(spec.choices) - len(spec.examples)
+        return allow(
+            "one of %(choices)s, or one of %(count)s other names", choices=", ".join(spec.examples), count=count
+        )
     if spec.choices:
-        return "one of " + ", ".join(spec.choices)
+        return allow("one of %(choices)s", choices=", ".join(spec.choices))
+    bounds = {"minimum": _bound(spec.minimum), "maximum": _bound(spec.maximum)}
     if spec.type == "str":
-        return f"text of {spec.minimum:g} to {spec.maximum:g} characters"
-    noun = "a whole number" if spec.type == "int" else "a number"
-    return f"{noun} from {_number(spec.minimum)} to {_number(spec.maximum)}"
+        return allow("text of %(minimum)s to %(maximum)s characters", **bounds)
+    if spec.type == "int":
+        return allow("a whole number from %(minimum)s to %(maximum)s", **bounds)
+    return allow("a number from %(minimum)s to %(maximum)s", **bounds)
 
 
 def _convert(kind: Kind, value: object) -> Value | None:
@@ -175,14 +202,7 @@ def _is_allowed(spec: FieldSpec, value: Value) -> bool:
     return (spec.minimum is None or size >= spec.minimum) and (spec.maximum is None or size <= spec.maximum)
 
 
-def _shown(value: object) -> str:
-    """Represent a refused value without letting a huge one flood the message."""
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _number(bound: float | None) -> str:
-    """Print a bound: whole numbers in full, others as short as they go."""
-    if bound is None:
-        return "any"
-    return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
+def _bound(bound: float | None) -> float:
+    """Return a bound, which every field without choices has; a whole one is printed in full."""
+    assert bound is not None  # noqa: S101 - a test looks at every field
+    return int(bound) if float(bound).is_integer() else bound

@@ -25,7 +25,7 @@ CIFAR10_CLASS_KEYS: Final = (
 
 DATASET_SCHEMA: Final = 1
 PACKAGE_SCHEMA: Final = 1
-CHECKPOINT_SCHEMA: Final = 2
+CHECKPOINT_SCHEMA: Final = 3
 
 MANIFEST_NAME: Final = "manifest.json"
 ONNX_NAME: Final = "model.onnx"
@@ -39,6 +39,7 @@ ONNX_FEATURE_MAP: Final = "feature_map"
 ONNX_OPSET: Final = 18
 
 OPTIMIZERS: Final = ("muon_sgd", "muon_adamw", "adamw", "adam", "sgd")
+LEAST_LEARNING_RATE: Final = 1e-5
 SCHEDULES: Final = ("linear", "cosine", "step", "plateau", "one_cycle")
 MONITORS: Final = ("validation_accuracy", "validation_loss")
 POLICY_LEVELS: Final = 31

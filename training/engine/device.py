@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 import torch
+from torch import Tensor
+
+from training.engine.exceptions import ConfigError
+from training.engine.ranks import Ranks
 
 Precision = Literal["float32", "bfloat16", "float16"]
 
@@ -24,11 +28,13 @@ class Device:
         torch_device: Where tensors live.
         name: Model of the processor or the graphics card.
         precision: Arithmetic of convolutions and matrix products.
+        processes: Number of processes that train together, each on a device of its own.
     """
 
     torch_device: torch.device
     name: str
     precision: Precision
+    processes: int = 1
 
     @property
     def dtype(self) -> torch.dtype:
@@ -47,6 +53,7 @@ class Device:
             "device": self.torch_device.type,
             "device_name": self.name,
             "precision": self.precision,
+            "processes": self.processes,
             "threads": torch.get_num_threads(),
             "cpu_count": os.cpu_count(),
             "machine": platform.machine(),
@@ -58,21 +65,59 @@ def reference_device() -> Device:
     return Device(torch_device=torch.device("cpu"), name=_cpu_name(), precision="float32")
 
 
-def choose_device(precision: str) -> Device:
-    """Take the first CUDA device when there is one, else the CPU.
+def choose_device(precision: str, *, ranks: Ranks | None = None) -> Device:
+    """Take a CUDA device when there is one, else the CPU.
 
     Args:
         precision: "float32", "bfloat16", "float16", or "auto" for bfloat16 where the hardware computes it.
+        ranks: The processes that train together, each of which takes a CUDA device of its own.
+
+    Raises:
+        ConfigError: There are fewer CUDA devices than processes.
     """
+    ranks = ranks or Ranks()
     if torch.cuda.is_available():
-        chosen, name = torch.device("cuda"), torch.cuda.get_device_name()
+        chosen = _take_cuda_device(ranks)
+        name = torch.cuda.get_device_name(chosen)
         has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
         chosen, name = torch.device("cpu"), _cpu_name()
         has_bfloat16 = _cpu_computes_bfloat16()
     if precision == "auto":
         precision = "bfloat16" if has_bfloat16 else "float32"
-    return Device(torch_device=chosen, name=name, precision=cast("Precision", precision))
+    if chosen.type == "cuda":
+        _set_up_cuda(is_mixed=precision != "float32")
+    return Device(torch_device=chosen, name=name, precision=cast("Precision", precision), processes=ranks.size)
+
+
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """Return a tensor of the CPU in a device's memory, without waiting for what the device is doing."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+def _take_cuda_device(ranks: Ranks) -> torch.device:
+    """Make the card with this process's number the one that it uses.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    count = torch.cuda.device_count()
+    if ranks.local_size > count:
+        message = f"devices is {ranks.local_size}; allowed is at most {count} on this machine, the number of its GPUs."
+        raise ConfigError(message, field="devices", value=ranks.local_size)
+    torch.cuda.set_device(ranks.local_rank)
+    return torch.device("cuda", ranks.local_rank)
+
+
+def _set_up_cuda(*, is_mixed: bool) -> None:
+    """Choose the fastest kernels by trying them; what is asked to be float32 is not shortened to TF32.
+
+    Which kernel wins can differ between two runs, and some add in varying order: on CUDA a resumed run ends with the
+    same weights up to rounding, not to the last bit.
+    """
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = is_mixed
+    torch.set_float32_matmul_precision("high" if is_mixed else "highest")
 
 
 def list_versions() -> dict[str, str]:

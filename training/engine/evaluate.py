@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from training.engine.augment import to_float
 from training.engine.data import Split
-from training.engine.device import Device
+from training.engine.device import Device, send
 from training.engine.networks import Network
 
 EVALUATION_BATCH_SIZE: Final = 500
@@ -73,7 +73,7 @@ def _in_batches(
     results = []
     for batch in torch.split(images, EVALUATION_BATCH_SIZE):
         with device.autocast():
-            outputs = forward(to_float(batch.to(device.torch_device)))
-        results.append([output.float().cpu() for output in outputs])
+            outputs = forward(to_float(send(batch, device.torch_device)))
+        results.append([output.float() for output in outputs])
     network.train(was_training)
-    return tuple(torch.cat(parts) for parts in zip(*results, strict=True))
+    return tuple(torch.cat(parts).cpu() for parts in zip(*results, strict=True))

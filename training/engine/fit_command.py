@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from training.engine.launch import count_devices, is_rank, launch_ranks
+
 
 def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `fit`; it sets `run`, a function of the parsed arguments that returns the exit code.
@@ -24,6 +26,9 @@ def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _run_fit(arguments: argparse.Namespace) -> int:
+    devices = 1 if is_rank() else count_devices(arguments.config)
+    if devices > 1:
+        return launch_ranks(devices, arguments=arguments.given)
     from training.engine.run import run_fit  # noqa: PLC0415 - torch takes seconds to import; datasets need none of it
 
     return run_fit(

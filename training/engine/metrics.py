@@ -112,6 +112,19 @@ def per_class_metrics(confusion: Tensor, *, class_keys: Sequence[str]) -> list[d
     ]
 
 
+def compute_f1_macro(predicted: Tensor, labels: Tensor, *, class_count: int) -> float:
+    """Return the mean of the classes' F1, in [0, 1].
+
+    Args:
+        predicted: (N,) int64.
+        labels: (N,) int64.
+        class_count: Number of classes K.
+    """
+    confusion = confusion_matrix(predicted, labels, class_count=class_count)
+    per_class = per_class_metrics(confusion, class_keys=[str(number) for number in range(class_count)])
+    return sum(float(row["f1"]) for row in per_class) / class_count
+
+
 def reliability_curve(probabilities: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> list[dict[str, Any]]:
     """Compare confidence with accuracy, bin by bin.
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
-from training.engine.boxes import is_inside
 from training.engine.config import TrainConfig
+from training.engine.device import send
 from training.engine.seed import make_numpy_generator
 
 
@@ -30,7 +29,7 @@ class Mix:
 
     def to(self, device: torch.device) -> Mix:
         """Return the mix for a batch in a device's memory."""
-        return replace(self, order=self.order.to(device))
+        return replace(self, order=send(self.order, device))
 
 
 def draw_mix(count: int, *, size: int, config: TrainConfig, epoch: int, step: int) -> Mix | None:
@@ -91,11 +90,12 @@ def mix_images(images: Tensor, mix: Mix) -> Tensor:
     Returns:
         (N, 3, S, S) float, new memory.
     """
-    partners = images[mix.order]
     if mix.box is None:
-        return partners.lerp_(images, mix.weight)
-    boxes = torch.tensor([mix.box], device=images.device)
-    return torch.where(is_inside(boxes, size=images.shape[-1]), partners, images)
+        return images[mix.order].lerp_(images, mix.weight)
+    top, left, bottom, right = mix.box
+    mixed = images.clone()
+    mixed[..., top:bottom, left:right] = images[..., top:bottom, left:right][mix.order]
+    return mixed
 
 
 def mix_labels(labels: Tensor, mix: Mix, *, class_count: int) -> Tensor:
@@ -109,5 +109,5 @@ def mix_labels(labels: Tensor, mix: Mix, *, class_count: int) -> Tensor:
     Returns:
         (N, K) float, rows sum to 1.
     """
-    targets = functional.one_hot(labels, class_count).float()
+    targets = (labels.unsqueeze(1) == torch.arange(class_count, device=labels.device)).float()
     return mix.weight * targets + (1 - mix.weight) * targets[mix.order]

@@ -24,6 +24,7 @@ from training.engine.augment import (
 from training.engine.boxes import draw_erasing_boxes, erase
 from training.engine.colour import draw_jitter, jitter_colors
 from training.engine.config import TrainConfig
+from training.engine.device import send
 from training.engine.mix import draw_mix, mix_images, mix_labels
 
 
@@ -93,9 +94,9 @@ class Augmenter:
         config = self.config
         draw = partial(draw_corners, len(images), image_size=images.shape[1], seed=config.seed, epoch=epoch, step=step)
         if config.cutout:
-            corners = draw(side=config.cutout, purpose="cutout").to(images.device)
+            corners = send(draw(side=config.cutout, purpose="cutout"), images.device)
             images = cut_out(images, corners=corners, side=config.cutout, fill=self.mean_colour)
-        corners = draw(side=side, purpose="crop", margin=config.crop_padding).to(images.device)
+        corners = send(draw(side=side, purpose="crop", margin=config.crop_padding), images.device)
         flips = self._choose_flips(rows, epoch=epoch, step=step)
         fill = cast("Literal['reflect', 'zero']", config.crop_fill)
         return crop_and_flip(images, corners=corners, side=side, flips=flips, fill=fill)
@@ -106,7 +107,7 @@ class Augmenter:
             return torch.zeros_like(rows, dtype=torch.bool)
         if self.config.flip_mode == "alternating":
             return alternate_flips(self.first_flips, epoch=epoch)[rows]
-        return draw_flips(len(rows), seed=self.config.seed, epoch=epoch, step=step).to(rows.device)
+        return send(draw_flips(len(rows), seed=self.config.seed, epoch=epoch, step=step), rows.device)
 
     def _change(self, images: Tensor, *, epoch: int, step: int) -> Tensor:
         """Apply the policy, colour jitter and random erasing to (N, 3, S, S) float images."""
@@ -129,5 +130,5 @@ class Augmenter:
                 epoch=epoch,
                 step=step,
             )
-            images = erase(images, boxes=boxes.to(images.device), fill=self.mean_colour / 255)
+            images = erase(images, boxes=send(boxes, images.device), fill=self.mean_colour / 255)
         return images

@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import functional as transforms
 from training.engine.colour import Jitter, jitter_colors
 from training.engine.config import TrainConfig
 from training.engine.constants import POLICY_LEVELS
+from training.engine.device import send
 from training.engine.seed import make_generator
 
 
@@ -88,8 +89,8 @@ def apply_policy(images: Tensor, *, operations: Tensor, strengths: Tensor, range
     for number, (_, operation) in enumerate(OPERATIONS):
         rows = (operations == number).nonzero().flatten()
         if len(rows):
-            here = rows.to(images.device)
-            images[here] = operation(images[here], strengths[rows].to(images.device), ranges)
+            here = send(rows, images.device)
+            images[here] = operation(images[here], send(strengths[rows], images.device), ranges)
     return images
 
 

@@ -56,8 +56,10 @@ def publish_package(
     device: Device,
     workdir: Path,
     parameter_counts: tuple[int, int],
+    summary: Mapping[str, int | None],
     wall_seconds: float,
     on_stage: StageCallback,
+    auxiliary: Dataset | None = None,
 ) -> PackageManifest:
     """Measure the network with its weights as stored, and write the package.
 
@@ -70,8 +72,10 @@ def publish_package(
         device: Where the network was trained, for the manifest.
         workdir: Directory that receives `package/<sha256>/`.
         parameter_counts: All parameters, and those that learned in some epoch.
+        summary: How training went, as `Selection.summarize` tells it.
         wall_seconds: Time that training took.
         on_stage: Told the number, from 0, and the name of each of `PUBLISH_STAGES`; may raise to interrupt.
+        auxiliary: What the network learned from first, if anything.
 
     Raises:
         DivergedError: A weight exceeds float16's range.
@@ -100,13 +104,14 @@ def publish_package(
     parity = _compare(draft / ONNX_NAME, network=network, dataset=dataset)
     on_stage(4, PUBLISH_STAGES[4])
     manifest = {
-        **_describe_run(config, dataset=dataset, device=device, wall_seconds=wall_seconds),
+        **_describe_run(config, dataset=dataset, auxiliary=auxiliary, device=device, wall_seconds=wall_seconds),
         **dict(zip(("mean", "std"), network.normalisation, strict=True)),
         **_describe_measured(assessment, material=material),
         "architecture": {
             "name": config.architecture,
             "arguments": dict(network.arguments),
         },
+        "training": dict(summary),
         "parameters": dict(zip(("total", "trainable"), parameter_counts, strict=True)),
         "golden_samples": draw_golden_samples(dataset.test, logits=assessment.logits, seed=config.seed),
         "parity": parity.to_dict(),
@@ -160,28 +165,37 @@ def _compare(path: Path, *, network: Network, dataset: Dataset) -> Parity:
     return check_parity(path, images=images, logits=logits)
 
 
-def _describe_run(config: TrainConfig, *, dataset: Dataset, device: Device, wall_seconds: float) -> dict[str, Any]:
+def _describe_run(
+    config: TrainConfig, *, dataset: Dataset, auxiliary: Dataset | None, device: Device, wall_seconds: float
+) -> dict[str, Any]:
     """Return the manifest's part that says how the model was made."""
-    source = dataset.manifest
+    names = {"dataset": dataset.name, "auxiliary_dataset": "" if auxiliary is None else auxiliary.name}
     return {
         "class_keys": dataset.class_keys,
         "input_size": [IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE],
         "recipe": config.recipe,
-        "config": {**config.to_dict(), "dataset": dataset.name},
+        "config": {**config.to_dict(), **names},
         "seed": config.seed,
-        "dataset": {
-            "name": dataset.name,
-            "sha256": dataset.sha256,
-            "train_count": len(dataset.train),
-            "test_count": len(dataset.test),
-            "source": source.get("source", "unknown"),
-            "synthetic": bool(source.get("synthetic", False)),
-            "notes": str(source.get("notes", "")),
-        },
+        "dataset": _describe_dataset(dataset),
+        **({} if auxiliary is None else {"auxiliary_dataset": _describe_dataset(auxiliary)}),
         "versions": list_versions(),
         "hardware": device.describe_hardware(),
         "wall_seconds": wall_seconds,
         "created_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _describe_dataset(dataset: Dataset) -> dict[str, Any]:
+    """Return what a manifest says of a dataset."""
+    source = dataset.manifest
+    return {
+        "name": dataset.name,
+        "sha256": dataset.sha256,
+        "train_count": len(dataset.train),
+        "test_count": len(dataset.test),
+        "source": source.get("source", "unknown"),
+        "synthetic": bool(source.get("synthetic", False)),
+        "notes": str(source.get("notes", "")),
     }
 
 

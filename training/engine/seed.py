@@ -55,6 +55,9 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(derive_seed(seed=seed, purpose="init"))
 
 
-def seed_layers(*, seed: int, epoch: int, step: int) -> None:
-    """Seed torch's global generators for the layers that draw during one step, such as dropout."""
-    torch.manual_seed(derive_seed(seed=seed, purpose="layers", epoch=epoch, step=step))
+def seed_layers(*, seed: int, epoch: int, step: int, rank: int = 0) -> None:
+    """Seed torch's global generators for the layers that draw during one step, such as dropout.
+
+    Each of the processes that train together, `rank`, draws for images of its own.
+    """
+    torch.manual_seed(derive_seed(seed=seed, purpose="layers", epoch=epoch, step=step) + rank)

@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.engine.compilation import compile_for
 from training.engine.config import TrainConfig
 from training.engine.device import Device
 from training.engine.optim import build_optimizers
+from training.engine.ranks import Ranks
+
+BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 _PREFIX: Final = "optimizer."
 
@@ -23,10 +27,12 @@ class Learner:
         network: Maps (N, 3, S, S) float in [0, 1] to (N, K) logits.
         config: Optimizer, clipping, accumulation and label smoothing.
         device: Where the network is, and in which precision to compute.
+        ranks: The processes that take the same steps, each on its share of a batch.
     """
 
-    def __init__(self, network: nn.Module, *, config: TrainConfig, device: Device) -> None:
-        self.network, self.config, self.device = network, config, device
+    def __init__(self, network: nn.Module, *, config: TrainConfig, device: Device, ranks: Ranks | None = None) -> None:
+        self.network, self.config, self.device, self.ranks = network, config, device, ranks or Ranks()
+        self.forward = compile_for(device.torch_device, network)
         muon_dtype = torch.bfloat16 if device.precision == "bfloat16" else torch.float32  # float16 would underflow
         self.optimizers = build_optimizers(network, config=config, dtype=muon_dtype)
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "float16")
@@ -40,24 +46,29 @@ class Learner:
         """Learn from one batch, in `accumulation_steps` parts.
 
         Args:
-            images: (N, 3, S, S) float in [0, 1].
+            images: (N, 3, S, S) float in [0, 1], of this process.
             targets: (N,) int64 labels, or (N, K) float shares of the classes.
 
         Returns:
-            (2,) float64 on the device: summed loss, and images whose largest logit is at their (largest) class.
+            (2,) float64 on the device, over the batch of all processes: summed loss, and images whose largest logit is
+            at their (largest) class.
         """
-        parts = self.config.accumulation_steps
-        sums = [
-            self._accumulate(*part, total=len(images))
-            for part in zip(images.chunk(parts), targets.chunk(parts), strict=True)
-        ]
+        parts, total = self.config.accumulation_steps, len(images) * self.ranks.size
+        sums = torch.stack(
+            [
+                self._accumulate(*part, total=total)
+                for part in zip(images.chunk(parts), targets.chunk(parts), strict=True)
+            ]
+        ).sum(dim=0)
+        if self.ranks.size > 1:
+            self._exchange(sums)
         if self.config.gradient_clip:
-            self._clip(len(images))
+            self._clip(total)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)  # skipped where float16 overflowed
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
-        return torch.stack(sums).sum(dim=0)
+        return sums
 
     def named_states(self) -> Iterator[tuple[str, nn.Parameter, dict[str, Any]]]:
         """Yield every parameter that an optimizer owns, with its name and its state there."""
@@ -88,7 +99,7 @@ class Learner:
     def _accumulate(self, images: Tensor, targets: Tensor, *, total: int) -> Tensor:
         """Add the gradient of a part of a batch of `total` images; return its summed loss and hits."""
         with self.device.autocast():
-            logits: Tensor = self.network(images).float()
+            logits: Tensor = self.forward(images).float()
         smoothing = self.config.label_smoothing
         loss = functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="sum")
         objective = loss if self._is_summed else loss / total
@@ -101,6 +112,15 @@ class Learner:
     def _is_summed(self) -> bool:
         """Whether rates are meant for the loss summed over a batch, as Jordan 2024 has them; else for the mean."""
         return self.config.optimizer == "muon_sgd"
+
+    def _exchange(self, sums: Tensor) -> None:
+        """Make gradients and `sums` those of all processes, and the statistics of normalisation their mean."""
+        gradients = [parameter.grad for _, parameter, _ in self.named_states() if parameter.grad is not None]
+        norms = [m for m in self.network.modules() if isinstance(m, BATCH_NORMS) and m.training]
+        statistics = [tensor for m in norms for tensor in (m.running_mean, m.running_var) if tensor is not None]
+        self.ranks.add_up([*gradients, *statistics, sums])
+        for tensor in statistics:
+            tensor.div_(self.ranks.size)
 
     def _clip(self, count: int) -> None:
         """Shorten the gradient of the mean loss over `count` images to the longest norm allowed."""

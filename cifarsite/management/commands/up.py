@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from cifarsite.bootstrap import StartError
 from cifarsite.launch import Address, run_site
-from training.processes import die_with_parent
+from training.engine.parent_death import die_with_parent
 
 
 class Command(BaseCommand):

@@ -68,7 +68,7 @@ def test_sound_settings_pass(settings: dict[str, object]) -> None:
             {"architecture": "whitened_cnn", "stem": "imagenet"},
             "stem is 'imagenet'; allowed is cifar for whitened_cnn.",
         ),
-        ({"architecture": "whitened_cnn", "dropout": 0.2}, "dropout is 0.2; allowed is 0.0 for whitened_cnn."),
+        ({"architecture": "whitened_cnn", "dropout": 0.2}, "dropout is 0.2; allowed is 0 for whitened_cnn."),
         ({"architecture": "whitened_cnn", "input_size": 64}, "input_size is 64; allowed is 32 for whitened_cnn."),
     ],
 )

@@ -106,5 +106,10 @@ def test_direct_construction_is_checked_too() -> None:
         dataclasses.replace(config, epochs=-1)
 
 
+def test_every_field_without_choices_has_bounds() -> None:
+    open_ended = [name for name, spec in FIELDS.items() if not spec.choices and spec.type != "bool"]
+    assert [name for name in open_ended if FIELDS[name].minimum is None or FIELDS[name].maximum is None] == []
+
+
 def test_allowed_text_is_described_by_its_length() -> None:
-    assert describe_allowed(FIELDS["dataset"]) == "text of 1 to 4096 characters"
+    assert str(describe_allowed(FIELDS["dataset"])) == "text of 1 to 4096 characters"

@@ -45,6 +45,7 @@ def publish(
         device=trainer.device,
         workdir=workdir,
         parameter_counts=trainer.parameter_counts,
+        summary={"epochs_run": 1, "best_epoch": None},
         wall_seconds=12.5,
         on_stage=lambda done, message: (stages if stages is not None else []).append((done, message)),
     )
@@ -57,6 +58,7 @@ def package(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Packa
 
 def test_manifest_tells_how_the_model_was_made(package: PackageManifest, dataset: Dataset) -> None:
     raw = package.raw
+    assert raw["training"] == {"epochs_run": 1, "best_epoch": None}
     arguments = {"class_count": 3, "width_multiplier": 0.0625, "depth": 2}
     assert raw["architecture"] == {"name": "whitened_cnn", "arguments": arguments}
     assert (raw["class_keys"], raw["input_size"], raw["mean"]) == (list(CLASS_KEYS), [3, 32, 32], [0.39, 0.39, 0.39])

@@ -114,6 +114,11 @@ class WhitenedCnn(Network):
         """The only part of the first layer that learns, (24,)."""
         return cast("nn.Parameter", self.whitening.bias)
 
+    @property
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors."""
+        return ("head.weight",)
+
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map, (N, C, H // 8 - 1, W // 8 - 1) at 32 px.
 

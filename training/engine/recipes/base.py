@@ -39,6 +39,7 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "seed": 0,
         "validation_fraction": 0.1,
         "precision": "auto",
+        "devices": 1,
         "test_time_augmentation": False,
         "architecture": "resnet18",
         "width_multiplier": 1.0,
@@ -52,6 +53,7 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "optimizer": "adamw",
         "bias_learning_rate": 1e-3,
         "head_learning_rate": 1e-3,
+        "layer_decay": 1.0,
         "momentum": 0.9,
         "muon_momentum": 0.95,
         "weight_decay": 0.0,
@@ -87,6 +89,9 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "mixup_probability": 0.0,
         "cutmix_alpha": 1.0,
         "cutmix_probability": 0.0,
+        "auxiliary_dataset": "",
+        "auxiliary_epochs": 0,
+        "auxiliary_learning_rate": 0.0,
     }
 )
 """Every field in the order of `TrainConfig`: a small network, AdamW as torch has it, everything optional switched off.
