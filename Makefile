@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock mlflow messages vendor clean
+.PHONY: help up test check lock mlflow albumentations messages vendor clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -64,7 +64,7 @@ COMPILE = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global
 		requirements/$$1.in --output-file requirements/$$1.txt $${2:+--constraint $$2}; }
 
 lock: install-dev ## rewrite the hashed locks from requirements/*.in (UPGRADE=--upgrade takes newer versions)
-	@$(COMPILE); compile dev; for name in worker base mlflow; do compile $$name requirements/dev.txt; done
+	@$(COMPILE); compile dev; for name in worker base mlflow albumentations; do compile $$name requirements/dev.txt; done
 
 mlflow: install-worker ## open the full MLflow interface on the same runs (MLFLOW_PORT=5000)
 	@store="$$($(call setting,MLFLOW_TRACKING_URI))"; case "$$store" in \
@@ -79,6 +79,9 @@ mlflow: install-worker ## open the full MLflow interface on the same runs (MLFLO
 		echo "http://127.0.0.1:$(MLFLOW_PORT)" > "$$var/mlflow.url"; trap 'rm -f "$$var/mlflow.url"' EXIT; \
 		MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true $(MLFLOW_VENV)/bin/mlflow server \
 		--host 127.0.0.1 --port $(MLFLOW_PORT) --workers 1 --backend-store-uri "$$store"
+
+albumentations: install-dev install-albumentations ## add the optional Albumentations backend and run its tests
+	@$(BIN)/python -m pytest tests/training/engine/test_pipeline.py -k albumentations
 
 messages: install-dev ## collect the texts to translate and compile the translations (needs gettext)
 	@$(BIN)/python manage.py makemessages --locale fr --no-obsolete --no-wrap --add-location never --ignore '.venv*' --ignore node_modules --ignore var

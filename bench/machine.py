@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
+import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
+
+RESULTS: Final = Path(__file__).parent / "results"
 
 
 def describe_hardware() -> dict[str, object]:
@@ -24,3 +29,23 @@ def describe_hardware() -> dict[str, object]:
 def describe_versions(*packages: str) -> dict[str, str]:
     """Return the version of Python and of each package."""
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
+
+
+def save_result(name: str, figures: dict[str, object], *, packages: tuple[str, ...]) -> None:
+    """Write figures, with the hardware, the versions and the command, to `bench/results/<name>`.
+
+    Args:
+        name: The file's name.
+        figures: What was measured; ready for JSON.
+        packages: Packages whose versions matter to it.
+    """
+    module = Path(sys.argv[0]).stem
+    context = {
+        "hardware": describe_hardware(),
+        "versions": describe_versions(*packages),
+        "command": " ".join(["python", "-m", f"bench.{module}", *sys.argv[1:]]),
+    }
+    path = RESULTS / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(figures | context, indent=1) + "\n", encoding="utf-8")
+    print(f"saved {path}")

@@ -126,7 +126,7 @@ def ensure_champion() -> ModelVersion | None:
     for package in shipped_packages():
         try:
             version = register_package(package)
-            promote_version(version=version, by=None)
+            promote_version(version=version, by=None, announce=False)
         except (EngineError, ServiceError, OSError) as error:
             message = f"The shipped champion cannot be used: {error}"
             raise StartError(message) from error

@@ -17,7 +17,7 @@ from cifarsite.accounts.models import User
 from classifier.choices import Source
 from classifier.models import Prediction
 from tests.tiny_model import build_package, picture
-from training.choices import ImportSource, ModelState
+from training.choices import ImportSource, JobStatus, ModelState
 from training.engine.config import TrainConfig
 from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, TrainingRun
@@ -148,12 +148,32 @@ class EpochMetricFactory(DjangoModelFactory[EpochMetric]):
     run = declare.SubFactory(TrainingRunFactory)
     epoch = declare.Sequence(lambda number: number + 1)
     step = declare.LazyAttribute(lambda row: row.epoch * 10)
+    images = 100
     train_loss = declare.LazyAttribute(lambda row: 2.3 / row.epoch)
     train_accuracy = 0.5
     validation_loss = 1.0
     validation_accuracy = 0.4
+    f1_macro = 0.35
     learning_rate = 0.1
     seconds = 1.5
+
+
+def make_transfer_run(*, metrics: dict[str, Any] | None = None, **fields: Any) -> TrainingRun:
+    """Return a run that succeeded in two phases: 2 epochs of 300 images of `photos`, then 2 of 100."""
+    first = {"auxiliary_dataset": "photos", "auxiliary_epochs": 2, "auxiliary_learning_rate": 0.1}
+    status = fields.pop("status", JobStatus.SUCCEEDED)
+    run: TrainingRun = TrainingRunFactory.create(
+        config=make_config(**first),
+        status=status,
+        metrics=metrics or {},
+        environment={"steps_per_epoch": 10},
+        **fields,
+    )
+    for phase, images in ((1, 300), (2, 100)):
+        for epoch in (1, 2):
+            step = (phase - 1) * 60 + epoch * images // 10
+            EpochMetricFactory.create(run=run, phase=phase, epoch=epoch, step=step, images=images)
+    return run
 
 
 class ModelVersionFactory(DjangoModelFactory[ModelVersion]):

@@ -63,6 +63,16 @@ def artifacts_root(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of an MLflow store, one for all tests: making its tables takes seconds."""
+    from training.tracking.store import connect
+
+    uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.sqlite3'}"
+    connect(uri).search_experiments()
+    return uri
+
+
+@pytest.fixture(scope="session")
 def tiny_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset directory of synthetic shapes, 20 training and 4 test images per class, drawn by the engine."""
     output = tmp_path_factory.mktemp("tiny") / "dataset"

@@ -125,7 +125,7 @@ def fit(arguments: argparse.Namespace, *, mode: str) -> int:
     first_step = json.loads((arguments.resume / "state.json").read_text())["step"] if arguments.resume else 0
     epochs, total_steps = config["epochs"], config["epochs"] * STEPS_PER_EPOCH
     emit(
-        "started", epochs=epochs, steps_per_epoch=STEPS_PER_EPOCH, total_steps=total_steps, device="cpu",
+        "started", phase=0, epochs=epochs, steps_per_epoch=STEPS_PER_EPOCH, total_steps=total_steps, device="cpu",
         device_name="stub", precision="float32", total_parameters=10, trainable_parameters=10,
         resumed_from_step=first_step,
     )  # fmt: skip
@@ -134,10 +134,10 @@ def fit(arguments: argparse.Namespace, *, mode: str) -> int:
         epoch += 1
         time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
         step = epoch * STEPS_PER_EPOCH
-        emit("step", epoch=epoch, step=step, loss=1 / epoch, learning_rate=0.1, images_per_second=100.0)
+        emit("step", phase=0, epoch=epoch, step=step, loss=1 / epoch, learning_rate=0.1, images_per_second=100.0)
         emit(
-            "epoch_end", epoch=epoch, step=step, train_loss=1 / epoch, train_accuracy=0.5, validation_loss=None,
-            validation_accuracy=None, learning_rate=0.1, seconds=0.1,
+            "epoch_end", phase=0, epoch=epoch, step=step, images=100, train_loss=1 / epoch, train_accuracy=0.5,
+            validation_loss=None, validation_accuracy=None, f1_macro=None, learning_rate=0.1, seconds=0.1,
         )  # fmt: skip
         saved = save_checkpoint(arguments.workdir, epoch=epoch, step=step)
         misbehave_late(mode)
@@ -156,7 +156,7 @@ def save_checkpoint(workdir: Path, *, epoch: int, step: int) -> str:
     state = json.dumps({"step": step, "tensors_sha256": hashlib.sha256(tensors).hexdigest()}).encode()
     (folder / "state.json").write_bytes(state)
     path = folder.relative_to(workdir).as_posix()
-    emit("checkpoint", epoch=epoch, step=step, path=path, sha256=hashlib.sha256(state).hexdigest())
+    emit("checkpoint", phase=0, epoch=epoch, step=step, path=path, sha256=hashlib.sha256(state).hexdigest())
     return path
 
 

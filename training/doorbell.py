@@ -12,7 +12,8 @@ from kombu.exceptions import OperationalError
 
 EXECUTE_RUN: Final = "training.execute_run"
 EXECUTE_IMPORT: Final = "training.execute_import"
-END_TRACKING: Final = "training.end_tracking"
+MIRROR_RUN: Final = "training.mirror_run"
+MIRROR_CHAMPION: Final = "training.mirror_champion"
 SWEEP: Final = "training.sweep"
 
 # A request never waits longer than two of these for a broker that does not answer (measured: 2.0 of them when it

@@ -13,7 +13,8 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
-from training.engine.fields import FieldSpec
+from training.engine.exceptions import Allowed, ConfigError, RefusedValueError, UnknownFieldError
+from training.engine.fields import FIELDS
 
 MARKED: Final = frozenset(
     {
@@ -22,11 +23,21 @@ MARKED: Final = frozenset(
         gettext_noop("Network"),
         gettext_noop("Optimization"),
         gettext_noop("Augmentation"),
+        gettext_noop("Transfer"),
+        gettext_noop("Auxiliary dataset"),
+        gettext_noop("Another imported dataset that the network learns from first."),
+        gettext_noop("Auxiliary epochs"),
+        gettext_noop("Passes over the auxiliary dataset’s training images; 0 without one."),
+        gettext_noop("Auxiliary learning rate"),
+        gettext_noop("Peak rate on the auxiliary dataset, in place of the learning rate; 0 without one."),
         gettext_noop("Architecture"),
         gettext_noop("Network that is trained: whitened_cnn, or a classification network of the timm library."),
         gettext_noop("Width"),
         gettext_noop("Multiplies the channels of every block of whitened_cnn; cost grows with its square."),
         gettext_noop("×"),
+        gettext_noop("Depth"),
+        gettext_noop("Convolutions in each of the three blocks of whitened_cnn."),
+        gettext_noop("convolutions"),
         gettext_noop("Stem"),
         gettext_noop("First layers: cifar keeps small pictures in full, imagenet reduces them at once."),
         gettext_noop("Input size"),
@@ -56,6 +67,11 @@ MARKED: Final = frozenset(
         gettext_noop("Peak rate of the normalisation biases, for the loss summed over a batch (SGD)."),
         gettext_noop("Learning rate of the head"),
         gettext_noop("Peak rate of the last layer, for the loss summed over a batch (SGD)."),
+        gettext_noop("Layer decay"),
+        gettext_noop(
+            "What the learning rate is multiplied by from the head to the last stage, "
+            "and on to each stage nearer the stem; 1 for one rate everywhere."
+        ),
         gettext_noop("Momentum"),
         gettext_noop("Nesterov momentum of SGD."),
         gettext_noop("Muon momentum"),
@@ -150,11 +166,46 @@ MARKED: Final = frozenset(
         gettext_noop("Share of the training split, equal per class, that only measures."),
         gettext_noop("Precision"),
         gettext_noop("Arithmetic of convolutions; auto takes bfloat16 where it is faster."),
+        gettext_noop("Test-time augmentation"),
+        gettext_noop(
+            "Measure also what the mean answer to mirrored and shifted copies of a test image "
+            "would gain and cost; answers are given without."
+        ),
         gettext_noop("Seed"),
         gettext_noop("Start of every random draw."),
+        # What a field accepts, by itself and beside others.
+        gettext_noop("true or false"),
+        gettext_noop("one of %(choices)s, or one of %(count)s other names"),
+        gettext_noop("one of %(choices)s"),
+        gettext_noop("text of %(minimum)s to %(maximum)s characters"),
+        gettext_noop("a whole number from %(minimum)s to %(maximum)s"),
+        gettext_noop("a number from %(minimum)s to %(maximum)s"),
+        gettext_noop("any other with %(architecture)s: its rates are those of whitened_cnn"),
+        gettext_noop("only %(value)s with %(other)s %(setting)s"),
+        gettext_noop("1 or more with %(other)s %(setting)s"),
+        gettext_noop("only 0 with %(other)s one_cycle, which has a warm-up of its own"),
+        gettext_noop("any but plateau with %(other)s 0"),
+        gettext_noop("more than 0 with %(other)s above 0"),
+        gettext_noop("less than %(other)s, %(limit)s"),
+        gettext_noop("at most %(other)s, %(limit)s"),
+        gettext_noop("at most 1 less %(other)s, %(limit)s"),
+        gettext_noop("a divisor of %(other)s, %(limit)s"),
+        gettext_noop("only 0 without %(other)s"),
+        gettext_noop("another dataset than the one that is trained on"),
+        gettext_noop("at least %(minimum)s with %(other)s"),
+        gettext_noop("0 without pretrained weights"),
+        gettext_noop("%(value)s for %(architecture)s"),
+        gettext_noop("no file for %(architecture)s"),
+        gettext_noop("1 for %(architecture)s, whose width is part of its name"),
+        gettext_noop("%(depth)s for %(architecture)s, whose depth is part of its name"),
+        gettext_noop("a whole number from %(minimum)s to %(maximum)s for %(architecture)s"),
+        gettext_noop("none or file for %(architecture)s, whose ImageNet weights nobody publishes"),
+        gettext_noop("the path of a .safetensors file where %(other)s is file"),
+        gettext_noop("no file where %(other)s is %(setting)s"),
         # What an engine is at.
         gettext_noop("calibrating"),
         gettext_noop("evaluating on the test split"),
+        gettext_noop("answering images of no class"),
         gettext_noop("exporting"),
         gettext_noop("sealing the package"),
         gettext_noop("Writing the dataset"),
@@ -164,12 +215,30 @@ MARKED: Final = frozenset(
         # Recipes.
         gettext_noop("Fast"),
         gettext_noop("A compact network of two million parameters that learns much from a short training."),
+        gettext_noop("Accurate"),
+        gettext_noop(
+            "A deeper compact network and a longer training: for an hour on a small CPU, or a minute on a GPU."
+        ),
+        gettext_noop("ResNet-18, fine-tuned"),
+        gettext_noop(
+            "The classic baseline: a ResNet-18 that starts from ImageNet weights and learns for up to fifty epochs."
+        ),
+        gettext_noop("From ImageNet weights"),
+        gettext_noop(
+            "A backbone of the timm library from ImageNet weights: for few training images, or for the best accuracy."
+        ),
+        gettext_noop("Transfer from STL-10"),
+        gettext_noop(
+            "Learns from the auxiliary dataset first, then from your own: of use where you have few labelled images. "
+            "STL-10 is to be imported before, or another auxiliary dataset chosen."
+        ),
     }
 )
 """Every engine text that a page shows; a test compares it with the engine's fields and recipes."""
 
-
+_LONGEST_SHOWN: Final = 40
 _EPOCH = re.compile(r"Epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
+_PHASE = re.compile(r"Phase (?P<phase>[12]), epoch (?P<epoch>[0-9]+)/(?P<epochs>[0-9]+)")
 _FILES_READ = re.compile(r"(?P<count>[0-9,]+) files read")
 _IMAGES_DRAWN = re.compile(r"(?P<count>[0-9,]+) images drawn")
 
@@ -179,27 +248,40 @@ def translate(text: str) -> str:
     return _(text) if text else ""
 
 
-def allowed_values(spec: FieldSpec) -> str:
-    """Say in the active language what a field accepts, as `training.engine.config.describe_allowed` does in English."""
-    if spec.type == "bool":
-        return _("true or false")
-    if spec.examples:
-        listed = {"choices": ", ".join(spec.examples), "count": len(spec.choices) - len(spec.examples)}
-        return _("one of %(choices)s, or one of %(count)s other names") % listed
-    if spec.choices:
-        return _("one of %(choices)s") % {"choices": ", ".join(spec.choices)}
-    bounds = {"minimum": _bound(spec.minimum), "maximum": _bound(spec.maximum)}
-    if spec.type == "str":
-        return _("text of %(minimum)s to %(maximum)s characters") % bounds
-    if spec.type == "int":
-        return _("a whole number from %(minimum)s to %(maximum)s") % bounds
-    return _("a number from %(minimum)s to %(maximum)s") % bounds
+def translate_allowed(allowed: Allowed) -> str:
+    """Say in the active language what a field accepts, as the end of a sentence."""
+    shown = {name: show_value(value) for name, value in allowed.parameters.items()}
+    if "other" in shown:
+        shown["other"] = _("“%(label)s”") % {"label": translate(FIELDS[shown["other"]].label)}
+    return _(allowed.template) % shown
+
+
+def explain_refusal(error: ConfigError, *, typed: str | None = None) -> str:
+    """Say in the active language, and with the page's labels, what the engine refuses.
+
+    Args:
+        error: The refusal; one that is not told in parts is shown as it is.
+        typed: What stands in the form, where the value is made of that; a long text is cut.
+    """
+    if isinstance(error, UnknownFieldError):
+        listed = {"field": error.field, "known": error.known}
+        return _("%(field)s is not a training option; allowed are %(known)s.") % listed
+    if not isinstance(error, RefusedValueError):
+        return str(error)
+    parts = {"label": translate(FIELDS[error.field].label), "allowed": translate_allowed(error.allowed)}
+    if error.value is None or error.value == "":
+        return _("%(label)s is missing; allowed is %(allowed)s.") % parts
+    value = show_value(error.value) if typed is None else typed
+    parts["value"] = value if len(value) <= _LONGEST_SHOWN else value[: _LONGEST_SHOWN - 1] + "…"
+    return _("%(label)s is “%(value)s”; allowed is %(allowed)s.") % parts
 
 
 def translate_progress(message: str) -> str:
     """Return what an engine is at in the active language, as the start of a sentence."""
     if match := _EPOCH.fullmatch(message):
         text = _("Epoch %(epoch)s of %(epochs)s") % match.groupdict()
+    elif match := _PHASE.fullmatch(message):
+        text = _("Phase %(phase)s: epoch %(epoch)s of %(epochs)s") % match.groupdict()
     elif match := _FILES_READ.fullmatch(message):
         count = int(match["count"].replace(",", ""))
         text = ngettext("%(count)s file read", "%(count)s files read", count) % {"count": _grouped(count)}
@@ -225,7 +307,3 @@ def show_value(value: object) -> str:
 def plain_number(value: float) -> str:
     """Write a number as a person types it: no exponent, no superfluous zeros."""
     return f"{value:.12f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
-
-
-def _bound(value: float | None) -> str:
-    return _("any") if value is None else plain_number(value)

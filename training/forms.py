@@ -14,11 +14,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from training.choices import ImportSource
-from training.engine.config import TrainConfig, Value, check_value
+from training.engine.config import TrainConfig, Value, check_value, describe_allowed
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELD_GROUPS, FIELDS, FieldSpec
 from training.engine.recipes import RECIPES, Recipe
-from training.engine_texts import allowed_values, show_value, translate
+from training.engine_texts import explain_refusal, show_value, translate, translate_allowed
 from training.models import Dataset, DatasetImport
 from training.models.dataset import validate_name
 
@@ -28,7 +28,6 @@ MORE_SETTINGS: Final = {
     for title, group in FIELD_GROUPS.items()
 }
 SETTINGS: Final = (*MAIN_SETTINGS, *(name for names in MORE_SETTINGS.values() for name in names))
-_LONGEST_SHOWN = 40
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -50,7 +49,7 @@ class SettingField(forms.CharField):
     def allowed(self) -> str:
         """What may be typed; empty where the choices show it."""
         is_listed = self.spec.type == "bool" or (self.spec.choices and not self.spec.examples)
-        return "" if is_listed else allowed_values(self.spec)
+        return "" if is_listed else translate_allowed(describe_allowed(self.spec))
 
     def show_default(self, recipe: Recipe) -> None:
         """Show what the recipe takes when the field is left empty."""
@@ -74,13 +73,7 @@ class SettingField(forms.CharField):
         try:
             return check_value(self.name, _parse(self.spec, text))
         except ConfigError as error:
-            shown = text if len(text) <= _LONGEST_SHOWN else text[: _LONGEST_SHOWN - 1] + "…"
-            sentence = _("%(label)s is “%(value)s”; allowed is %(allowed)s.") % {
-                "label": translate(self.spec.label),
-                "value": shown,
-                "allowed": allowed_values(self.spec),
-            }
-            raise forms.ValidationError(sentence, code="refused") from error
+            raise forms.ValidationError(explain_refusal(error, typed=text), code="refused") from error
 
 
 class RunForm(forms.Form):
@@ -136,8 +129,8 @@ class RunForm(forms.Form):
         return cleaned
 
     def refuse(self, error: ConfigError) -> None:
-        """Attach the engine's sentence to the field it names."""
-        self.add_error(error.field if error.field in self.fields else None, str(error))
+        """Attach the engine's refusal to the field it names."""
+        self.add_error(error.field if error.field in self.fields else None, explain_refusal(error))
 
 
 class ImportForm(forms.ModelForm[DatasetImport]):

@@ -108,6 +108,11 @@ class Job(models.Model):
         abstract = True
 
     @property
+    def memory_advice(self) -> str:
+        """What was tried and what to change where memory is not enough, as the end of a sentence; "" for nothing."""
+        return ""
+
+    @property
     def is_terminal(self) -> bool:
         """Whether the job has ended and nothing about it will change."""
         return self.status in TERMINAL_STATUSES

@@ -10,18 +10,20 @@ from collections.abc import Callable
 
 from django.db import transaction
 
-from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent
+from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent, StepEvent
 from training.jobs import Job
 from training.models import EpochMetric, TrainingRun
-from training.tracking import Tracker
+from training.tracking import TrackedState, Tracker
 
 Listener = Callable[[Event], None]
 _EPOCH_FIELDS = (
     "step",
+    "images",
     "train_loss",
     "train_accuracy",
     "validation_loss",
     "validation_accuracy",
+    "f1_macro",
     "learning_rate",
     "seconds",
 )
@@ -90,7 +92,6 @@ class RunRecorder(JobRecorder):
         self._run = run
         self._folder = folder
         self._tracker = tracker
-        self._epoch_count = int(run.config["epochs"])
         self._farthest_step = run.checkpoint_step
         self._epochs: list[EpochEndEvent] = []
         self._resumed_from_step: int | None = None
@@ -102,7 +103,7 @@ class RunRecorder(JobRecorder):
                 self._start(event)
             case "step":
                 self._done = int(event["step"])
-                self._message = f"Epoch {event['epoch']}/{self._epoch_count}"
+                self._message = self._describe_epoch(event)
             case "epoch_end":
                 self._done = int(event["step"])
                 self._epochs.append(event)
@@ -122,17 +123,29 @@ class RunRecorder(JobRecorder):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        if self._tracker.run_id and self._tracker.run_id != self._run.mlflow_run_id:
-            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = self._tracker.run_id
-            self._is_dirty = True
+        if self._tracker.is_open:
+            self._keep_mirror(self._tracker.run_id, TrackedState.RUNNING)
         super().flush()
 
     def _start(self, event: StartedEvent) -> None:
         self._fields["environment"] = {key: value for key, value in event.items() if key != "event"}
-        self._resumed_from_step = int(event["resumed_from_step"])
-        self._epochs.clear()
-        self._done, self._total, self._message = self._resumed_from_step, int(event["total_steps"]), ""
+        first_step = int(event["resumed_from_step"])
+        # The second phase starts where the first one ended, whose epochs may still wait to be written.
+        self._epochs = [epoch for epoch in self._epochs if epoch["step"] <= first_step]
+        earlier = first_step if self._resumed_from_step is None else self._resumed_from_step
+        self._resumed_from_step = min(first_step, earlier)
+        self._done, self._total, self._message = first_step, int(event["total_steps"]), ""
         self._tracker.start()
+
+    def _keep_mirror(self, run_id: str, state: TrackedState) -> None:
+        if (run_id, state) != (self._run.mlflow_run_id, self._run.mlflow_state):
+            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = run_id
+            self._run.mlflow_state = self._fields["mlflow_state"] = state
+            self._is_dirty = True
+
+    def _describe_epoch(self, event: StepEvent) -> str:
+        phase, epoch = int(event["phase"]), f"{event['epoch']}/{self._run.epochs_by_phase[event['phase']]}"
+        return f"Phase {phase}, epoch {epoch}" if phase else f"Epoch {epoch}"
 
     def _keep_checkpoint(self, event: CheckpointEvent) -> None:
         step = int(event["step"])
@@ -150,12 +163,17 @@ class RunRecorder(JobRecorder):
             EpochMetric.objects.filter(run=self._run, step__gt=self._resumed_from_step).delete()
         EpochMetric.objects.bulk_create(
             [
-                EpochMetric(run=self._run, epoch=event["epoch"], **{name: event[name] for name in _EPOCH_FIELDS})  # type: ignore[literal-required]
+                EpochMetric(
+                    run=self._run,
+                    phase=event["phase"],
+                    epoch=event["epoch"],
+                    **{name: event[name] for name in _EPOCH_FIELDS},  # type: ignore[literal-required]
+                )
                 for event in self._epochs
                 if event["train_loss"] is not None and event["train_accuracy"] is not None
             ],
             update_conflicts=True,
-            unique_fields=["run", "epoch"],
+            unique_fields=["run", "phase", "epoch"],
             update_fields=_EPOCH_FIELDS,
         )
 

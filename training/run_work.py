@@ -12,25 +12,21 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from training.choices import JobStatus, Reason
+from training.choices import TERMINAL_STATUSES, JobStatus, Reason
 from training.doorbell import EXECUTE_RUN
 from training.engine.events import FinishedEvent
 from training.engine.exceptions import PackageError
-from training.engine.package import hash_file
-from training.models import TrainingRun
+from training.engine.package import PackageManifest, hash_file
+from training.mirror import STATES, describe_run
+from training.models import Dataset, TrainingRun
 from training.processes import engine_command
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
 from training.storage import RUNS, artifacts
-from training.tracking import TrackedEnd, Tracker, end_run
+from training.tracking import CLOSE_SECONDS, Tracker
 from training.work import UnusableResultError, Work, remove_other_fences
 
-_TRACKED_ENDS: Final = {
-    JobStatus.SUCCEEDED: TrackedEnd.FINISHED,
-    JobStatus.FAILED: TrackedEnd.FAILED,
-    JobStatus.CANCELLED: TrackedEnd.KILLED,
-}
-_OPEN_CLOSE_SECONDS: Final = 3.0  # at a worker's shutdown nobody waits long for MLflow
+_RELEASE_SECONDS: Final = 3.0  # at a worker's shutdown nobody waits long for MLflow
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +44,8 @@ class RunWork(Work):
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
-        self._tracker = Tracker(
-            name=str(run),
-            parameters={**run.config, "dataset": run.dataset.name},
-            tags={"cifarsite.run": str(run.pk), "dataset_sha256": run.dataset.sha256},
-            run_id=run.mlflow_run_id,
-        )
+        self._package: PackageManifest | None = None
+        self._tracker = Tracker(describe_run(run))
         folder = f"{RUNS}/{run.pk}/{run.fence}"
         self.recorder = RunRecorder(run, folder=folder, tracker=self._tracker, listener=listener)
 
@@ -62,7 +54,7 @@ class RunWork(Work):
         run = self._run
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "config.json"
-        config.write_text(json.dumps({**run.config, "dataset": str(run.dataset.path)}, indent=1))
+        config.write_text(json.dumps({**run.config, **_find_folders(run)}, indent=1))
         checkpoint = find_checkpoint(run)
         needed = [run.fence - 2, *([] if checkpoint is None else [_fence_of(checkpoint)])]
         remove_other_fences(self._folder.parent, oldest_kept=min(needed))
@@ -86,7 +78,7 @@ class RunWork(Work):
             logger.warning("%s: %s", self._run, error)
             detail = "The model package is incomplete or was altered after it was written."
             raise UnusableResultError(detail, reason=Reason.BAD_PACKAGE) from error
-        self._tracker.log_result(manifest=package.raw, wall_seconds=finished.get("wall_seconds"))
+        self._package = package
 
         def write() -> None:
             with transaction.atomic():
@@ -105,23 +97,26 @@ class RunWork(Work):
         """Close the mirror; the checkpoints of a run that succeeded have served."""
         if status == JobStatus.SUCCEEDED:
             shutil.rmtree(self._folder.parent, ignore_errors=True)
-        if status in _TRACKED_ENDS:
-            self._tracker.close(_TRACKED_ENDS[status])
-            if self._tracker.run_id:  # MLflow may have named the run after its last write
-                TrainingRun.objects.filter(pk=self._run.pk).update(mlflow_run_id=self._tracker.run_id)
-        else:
-            self._tracker.close(None, seconds=_OPEN_CLOSE_SECONDS)
+            if self._package is not None:
+                self._tracker.log_package(self._package)
+        if status is None:
+            self._tracker.close(None, seconds=_RELEASE_SECONDS)
+            return
+        seconds = CLOSE_SECONDS if status in TERMINAL_STATUSES else _RELEASE_SECONDS
+        is_mirrored = self._tracker.close(STATES[status], seconds=seconds)
+        if self._tracker.is_open:  # MLflow may have named the run after its last write
+            known = {"mlflow_run_id": self._tracker.run_id}
+            if is_mirrored:
+                known["mlflow_state"] = STATES[status]
+            TrainingRun.objects.filter(pk=self._run.pk, fence=self._run.fence, status=status).update(**known)
 
 
-def end_tracking(pk: int) -> None:
-    """Tell MLflow how run `pk` ended, in case its worker did not live to do so. Safe to repeat.
-
-    Raises:
-        MlflowUnavailableError: MLflow does not answer.
-    """
-    run = TrainingRun.objects.filter(pk=pk, status__in=_TRACKED_ENDS).exclude(mlflow_run_id="").first()
-    if run is not None and settings.MLFLOW_TRACKING_URI:
-        end_run(run.mlflow_run_id, _TRACKED_ENDS[run.status], ended_at=run.finished_at)
+def _find_folders(run: TrainingRun) -> dict[str, str]:
+    """Return the folders of the datasets that a run's configuration knows by name."""
+    folders = {"dataset": str(run.dataset.path)}
+    if run.is_transfer:
+        folders["auxiliary_dataset"] = str(Dataset.objects.get(name=run.config["auxiliary_dataset"]).path)
+    return folders
 
 
 def find_checkpoint(run: TrainingRun) -> Path | None:

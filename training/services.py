@@ -19,10 +19,11 @@ from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from training.choices import ImportSource, ModelState
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
+from training.choices import ImportSource, JobStatus, ModelState
+from training.controls import derive_control
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, ring
 from training.engine.config import TrainConfig
-from training.engine.data_checks import REPORT_NAME, summarize_report, write_report
+from training.engine.data_checks import REPORT_NAME, count_exact_copies, summarize_report, write_report
 from training.engine.exceptions import ConfigError, PackageError
 from training.engine.package import sync, verify_package
 from training.exceptions import ClassesDifferError, CopiesRefusedError, NameTakenError, ServiceError
@@ -62,22 +63,87 @@ def request_run(
         CopiesRefusedError: test images are exact copies of training images, and nobody accepted that.
         ServiceError: there is no room on the disk.
     """
-    if dataset.has_refused_copies:
-        raise CopiesRefusedError(_describe_copies(dataset))
     for name in ("dataset", "recipe"):
         if name in overrides:
             message = _("%(name)s is chosen by itself, not among the options.") % {"name": name}
             raise ConfigError(message, field=name, value=overrides[name])
-    config = TrainConfig.from_dict({**overrides, "dataset": str(dataset.path), "recipe": recipe}).to_dict()
+    return _queue_run(
+        TrainingRun(owner=owner, dataset=dataset, recipe=recipe), settings_by_name=overrides, announce=announce
+    )
+
+
+def request_control(*, owner: User | None, run: TrainingRun, announce: bool = True) -> TrainingRun:
+    """Queue the control of a transfer run: the same settings without the first phase, for as many images.
+
+    Args:
+        owner: Who asks; None for the command line.
+        run: The transfer run.
+        announce: As for `request_run`.
+
+    Raises:
+        ConfigError: the control would have more epochs than are allowed.
+        CopiesRefusedError: as for `request_run`.
+        ServiceError: the run has no first phase or did not succeed, or there is no room on the disk.
+    """
+    if not run.is_transfer:
+        raise ServiceError(_("%(run)s learns in one phase; only a run of two has a control.") % {"run": run})
+    if run.status != JobStatus.SUCCEEDED:
+        raise ServiceError(_("%(run)s has not succeeded; only then is there something to compare.") % {"run": run})
+    control = TrainingRun(owner=owner, dataset=run.dataset, recipe=run.recipe, control_of=run)
+    return _queue_run(control, settings_by_name=derive_control(run), announce=announce)
+
+
+def _queue_run(run: TrainingRun, *, settings_by_name: Mapping[str, object], announce: bool) -> TrainingRun:
+    """Check a run that is not saved yet, complete its configuration and queue it."""
+    dataset = run.dataset
+    if dataset.has_refused_copies:
+        raise CopiesRefusedError(_describe_copies(dataset))
+    config = TrainConfig.from_dict({**settings_by_name, "dataset": dataset.name, "recipe": run.recipe}).to_dict()
     del config["dataset"]
+    run.config = config
+    if run.is_transfer:
+        _require_auxiliary(str(config["auxiliary_dataset"]), dataset=dataset)
     _require_free_bytes(LEAST_FREE_BYTES)
     with transaction.atomic():
-        run = TrainingRun(owner=owner, dataset=dataset, recipe=recipe, config=config)
         run.full_clean()
         run.save()
         if announce:
             ring(EXECUTE_RUN, run.pk)
     return run
+
+
+def _require_auxiliary(name: str, *, dataset: Dataset) -> None:
+    """Make sure that a dataset to learn from first is there, and does not hold the test's images.
+
+    Raises:
+        ConfigError: there is no dataset of that name.
+        CopiesRefusedError: the last check found test images in it, and nobody accepted that.
+    """
+    if not Dataset.objects.filter(name=name).exists():
+        raise ConfigError(_describe_missing_auxiliary(name, dataset=dataset), field="auxiliary_dataset", value=name)
+    copies = count_exact_copies(dataset.checks, among=name) if dataset.checks else 0
+    if copies and dataset.copies_accepted_at is None:
+        sentence = ngettext(
+            "%(count)s test image of %(dataset)s is an exact copy of a training image of %(name)s; accept it with: "
+            "manage.py check_dataset %(dataset)s --against %(name)s --accept-copies",
+            "%(count)s test images of %(dataset)s are exact copies of training images of %(name)s; accept them with: "
+            "manage.py check_dataset %(dataset)s --against %(name)s --accept-copies",
+            copies,
+        )
+        raise CopiesRefusedError(sentence % {"count": copies, "dataset": dataset, "name": name})
+
+
+def _describe_missing_auxiliary(name: str, *, dataset: Dataset) -> str:
+    if name == ImportSource.STL10:
+        return _(
+            "auxiliary_dataset is “stl10”, which is not imported yet: import STL-10 under Data, or with: "
+            "manage.py import_dataset --stl10"
+        )
+    known = ", ".join(Dataset.objects.exclude(pk=dataset.pk).values_list("name", flat=True)) or _("none so far")
+    return _("auxiliary_dataset is “%(name)s”; allowed is the name of another imported dataset: %(known)s.") % {
+        "name": name,
+        "known": known,
+    }
 
 
 def accept_copies(*, dataset: Dataset, by: User | None) -> None:
@@ -93,13 +159,13 @@ def accept_copies(*, dataset: Dataset, by: User | None) -> None:
     """
     if by is not None and not by.has_perm("training.accept_dataset_copies"):
         raise PermissionDenied
-    if not dataset.exact_copies:
+    if not dataset.has_copies:
         raise ServiceError(_("No test image of %(dataset)s is a copy of a training image.") % {"dataset": dataset})
     unaccepted = Dataset.objects.filter(pk=dataset.pk, copies_accepted_at=None)
     if not unaccepted.update(copies_accepted_at=Now(), copies_accepted_by=by):
         raise ServiceError(_("The copies in %(dataset)s were accepted already.") % {"dataset": dataset})
     dataset.refresh_from_db()
-    logger.info("%s of %s were accepted by %s", dataset.exact_copies, dataset, by or "the command line")
+    logger.info("The exact copies in %s were accepted by %s", dataset, by or "the command line")
 
 
 def record_checks(*, dataset: Dataset, report: Mapping[str, Any]) -> None:
@@ -215,7 +281,9 @@ def cancel_import(*, job: DatasetImport, by: User | None) -> None:
         raise ServiceError(_("The import of %(name)s has ended already.") % {"name": job.name})
 
 
-def promote_version(*, version: ModelVersion, by: User | None, accept_class_change: bool = False) -> Promotion:
+def promote_version(
+    *, version: ModelVersion, by: User | None, accept_class_change: bool = False, announce: bool = True
+) -> Promotion:
     """Make a version the champion; every web process answers with it within two seconds.
 
     The package is verified first. The change of champion is one transaction of conditional updates, repeated when
@@ -225,6 +293,7 @@ def promote_version(*, version: ModelVersion, by: User | None, accept_class_chan
         version: The version.
         by: Who asks; None for the command line.
         accept_class_change: Whether it may know other classes than the champion of now.
+        announce: Whether to wake a worker, for MLflow's alias; not while the site is still being prepared.
 
     Raises:
         ClassesDifferError: it knows other classes, and that was not accepted.
@@ -241,6 +310,8 @@ def promote_version(*, version: ModelVersion, by: User | None, accept_class_chan
         if promotion is not None:
             version.state = ModelState.CHAMPION
             logger.info("%s is the champion now, chosen by %s", version, by or "the command line")
+            if announce and settings.MLFLOW_TRACKING_URI:
+                ring(MIRROR_CHAMPION, promotion.pk)
             return promotion
     raise ServiceError(_("Too many promotions at the same time; try again."))
 

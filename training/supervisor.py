@@ -160,7 +160,7 @@ class _Supervision:
         self._next_poll = now
         self._kill_at = float("inf")
         self._readers: list[LineReader] = []
-        self._process = spawn(command, env=_engine_environment(), stdout=PIPE, stderr=PIPE)
+        self._process = spawn(command, env=engine_environment(), stdout=PIPE, stderr=PIPE)
 
     def run(self) -> Outcome:
         """Loop until the engine has ended."""
@@ -271,7 +271,8 @@ class _Supervision:
         if self._stuck:
             detail = f"Nothing was heard of the engine for {self._timings.progress:g} seconds, so it was stopped."
             return Outcome(ending=Ending.FAILED, log_tail=log_tail, reason=Reason.NO_PROGRESS, detail=detail)
-        verdict = judge_exit(code, oom_killed=count_oom_kills() > self._oom_kills)
+        oom_killed = count_oom_kills() > self._oom_kills
+        verdict = judge_exit(code, oom_killed=oom_killed, advice=self._job.memory_advice)
         ending = Ending.LOST if verdict.worth_repeating else Ending.FAILED
         return Outcome(ending=ending, log_tail=log_tail, reason=verdict.reason, detail=verdict.detail)
 
@@ -286,7 +287,7 @@ def _renew_connection(*, broken: bool = False) -> None:
         close_old_connections()
 
 
-def _engine_environment() -> dict[str, str]:
+def engine_environment() -> dict[str, str]:
     """Variables that let the engine be found from any folder and say where it crashed."""
     paths = [str(settings.BASE_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths), "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}

@@ -7,16 +7,18 @@ import time
 from datetime import timedelta
 from typing import Any, Final
 
+from django.conf import settings
 from django.core.cache import cache
-from django.db.models import ExpressionWrapper, Value, fields
+from django.db.models import ExpressionWrapper, Q, Value, fields
 from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
 from training.choices import TERMINAL_STATUSES, JobStatus
-from training.doorbell import END_TRACKING, EXECUTE_IMPORT, EXECUTE_RUN, ring
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, ring
 from training.import_work import remove_traces
 from training.jobs import Job
-from training.models import DatasetImport, TrainingRun, Worker
+from training.mirror import runs_behind
+from training.models import DatasetImport, Promotion, TrainingRun, Worker
 from training.storage import IMPORTS, UPLOADS, artifacts
 
 # A queued row is rung for again this often: a lost message costs so much, a busy worker finds so many in its queue.
@@ -24,7 +26,7 @@ RING_AGAIN_SECONDS: Final = 30
 _RUNG_AT_ONCE: Final = 100
 _ORPHAN_SECONDS: Final = 3600.0  # an upload that long without a row was interrupted
 _FORGOTTEN_WORKER: Final = timedelta(days=1)
-_TRACKED_AGAIN: Final = timedelta(hours=1)
+_MIRROR_EVERY: Final = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ def sweep() -> None:
     """Take back jobs whose worker is gone, ring for those that wait, and remove what ended jobs left."""
     for model, task in ((TrainingRun, EXECUTE_RUN), (DatasetImport, EXECUTE_IMPORT)):
         _sweep_jobs(model, task=task)
-    _end_tracking()
+    _mirror()
     _remove_leftovers()
     _remove_orphan_uploads()
     Worker.objects.filter(last_seen_at__lt=_ago(_FORGOTTEN_WORKER)).delete()
@@ -51,12 +53,20 @@ def _sweep_jobs(model: type[Job], *, task: str) -> None:
             ring(task, pk)
 
 
-def _end_tracking() -> None:
-    """Have MLflow told once how each run ended: a run that was given up, or cancelled in the queue, has no worker."""
-    badly = TrainingRun.objects.filter(status__in=[JobStatus.FAILED, JobStatus.CANCELLED]).exclude(mlflow_run_id="")
-    for pk in badly.filter(finished_at__gte=_ago(_TRACKED_AGAIN)).values_list("pk", flat=True):
-        if _is_due(f"rung:{END_TRACKING}:{pk}", seconds=2 * _TRACKED_AGAIN.total_seconds()):
-            ring(END_TRACKING, pk)
+def _mirror() -> None:
+    """Have MLflow told of the champion, and of one run, when a minute was not enough for whoever should have.
+
+    Not of all runs at once: one call to an MLflow that hangs keeps a worker for seconds.
+    """
+    if not settings.MLFLOW_TRACKING_URI or not _is_due("rung:mirror", seconds=_MIRROR_EVERY.total_seconds()):
+        return
+    promotion = Promotion.objects.filter(is_mirrored=False, at__lt=_ago(_MIRROR_EVERY)).first()
+    if promotion is not None:
+        ring(MIRROR_CHAMPION, promotion.pk)
+    settled = Q(finished_at=None) | Q(finished_at__lt=_ago(_MIRROR_EVERY))
+    run = runs_behind().filter(settled).order_by("?").first()  # or one that always fails would be in the others' way
+    if run is not None:
+        ring(MIRROR_RUN, run.pk)
 
 
 def _ago(delta: timedelta) -> ExpressionWrapper[Any]:

@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from training import run_work, runner, sweeper, workers
-from training.doorbell import END_TRACKING, EXECUTE_IMPORT, EXECUTE_RUN, SWEEP
+from training import mirror, runner, sweeper, workers
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
 from training.tracking import MlflowUnavailableError
 
 workers.connect_signals()
@@ -21,10 +21,22 @@ def execute_import(pk: int) -> None:
     runner.execute_import(pk)
 
 
-@shared_task(name=END_TRACKING, autoretry_for=(MlflowUnavailableError,), retry_backoff=5, max_retries=10)
-def end_tracking(pk: int) -> None:
-    """Tell MLflow how run `pk` ended."""
-    run_work.end_tracking(pk)
+@shared_task(name=MIRROR_RUN, throws=(MlflowUnavailableError,))
+def mirror_run(pk: int) -> None:
+    """Tell MLflow where run `pk` stands; the sweeper repeats it."""
+    mirror.mirror_run(pk)
+
+
+@shared_task(
+    name=MIRROR_CHAMPION,
+    throws=(MlflowUnavailableError,),
+    autoretry_for=(MlflowUnavailableError,),
+    retry_backoff=5,
+    max_retries=3,
+)
+def mirror_champion(pk: int) -> None:
+    """Let MLflow's alias follow promotion `pk`."""
+    mirror.mirror_champion(pk)
 
 
 @shared_task(name=SWEEP)

@@ -10,6 +10,7 @@ urlpatterns = [
     path("training/<int:pk>/", runs.RunView.as_view(), name="run"),
     path("training/<int:pk>/live/", runs.RunLiveView.as_view(), name="run_live"),
     path("training/<int:pk>/curve.json", runs.RunCurveView.as_view(), name="run_curve"),
+    path("training/<int:pk>/control/", runs.RunControlView.as_view(), name="run_control"),
     path("training/<int:pk>/cancel/", runs.RunCancelView.as_view(), name="run_cancel"),
     path("models/", versions.VersionListView.as_view(), name="versions"),
     path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),

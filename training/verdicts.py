@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 
 from training.choices import Reason
 from training.engine.constants import EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE
+from training.engine.machine_memory import own_cgroup, read_machine_memory
 
 # Signals by which somebody ends a process on purpose; the others are crashes.
 _FROM_OUTSIDE: Final = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT}
-_CGROUPS: Final = Path("/sys/fs/cgroup")
 
 
 class Verdict(NamedTuple):
@@ -29,15 +29,16 @@ class Verdict(NamedTuple):
     worth_repeating: bool = False
 
 
-def judge_exit(code: int, *, oom_killed: bool) -> Verdict:
+def judge_exit(code: int, *, oom_killed: bool, advice: str = "") -> Verdict:
     """Explain an exit code.
 
     Args:
         code: As in `Popen.returncode`; negative for a signal.
         oom_killed: Whether the kernel killed something for lack of memory while the process ran.
+        advice: What was tried and what to change where memory was not enough, as the end of a sentence.
     """
     if code < 0:
-        return _judge_signal(signal.Signals(-code), oom_killed=oom_killed)
+        return _judge_signal(signal.Signals(-code), oom_killed=oom_killed, advice=advice)
     if code == EXIT_FINISHED:
         return Verdict(Reason.ERROR, "The engine ended without a result.")
     if code == EXIT_STOPPED:
@@ -48,28 +49,27 @@ def judge_exit(code: int, *, oom_killed: bool) -> Verdict:
     return Verdict(Reason.ERROR, detail)
 
 
-def _judge_signal(number: signal.Signals, *, oom_killed: bool) -> Verdict:
+def _judge_signal(number: signal.Signals, *, oom_killed: bool, advice: str) -> Verdict:
     if number == signal.SIGKILL and oom_killed:
-        return Verdict(Reason.OUT_OF_MEMORY, "The machine ran out of memory, and the system killed the process.")
+        return Verdict(Reason.OUT_OF_MEMORY, _describe_shortage(advice))
     if number in _FROM_OUTSIDE:
         return Verdict(Reason.KILLED, f"The process was killed from outside ({number.name}).", worth_repeating=True)
     return Verdict(Reason.ERROR, f"The engine crashed ({number.name}); the last log lines may say where.")
 
 
+def _describe_shortage(advice: str) -> str:
+    memory = read_machine_memory()
+    found = "" if memory is None else f" of {memory.total / 2**30:.1f} GiB"
+    sentence = f"The machine ran out of its memory{found}, and the system killed the process"
+    return f"{sentence}: {advice}." if advice else f"{sentence}."
+
+
 def count_oom_kills() -> int:
     """Return how many processes the kernel has killed for lack of memory: in our control group, else on the machine."""
-    for path in (_own_cgroup() / "memory.events", Path("/proc/vmstat")):
+    for path in (own_cgroup() / "memory.events", Path("/proc/vmstat")):
         with contextlib.suppress(OSError):
             for line in path.read_text().splitlines():
                 name, _space, value = line.partition(" ")
                 if name == "oom_kill":
                     return int(value)
     return 0
-
-
-def _own_cgroup() -> Path:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text().splitlines():
-            if line.startswith("0::"):
-                return _CGROUPS / line.removeprefix("0::").lstrip("/")
-    return _CGROUPS

@@ -82,6 +82,14 @@ def percent(fraction: float | None, decimals: int = 1) -> str:
 
 
 @register.filter
+def points(fraction: float) -> str:
+    """Write a difference of two fractions in percentage points, always with its sign."""
+    value = 100.0 * fraction
+    sign = "−" if value < 0 else "+"
+    return f"{sign}{_localized(abs(value), 2)}"
+
+
+@register.filter
 def duration(seconds: float | None) -> str:
     """Write a span of time with its two largest units: `42 s`, `3 min 05 s`, `2 h 10 min`."""
     if seconds is None:

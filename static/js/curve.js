@@ -2,6 +2,7 @@
  * Learning curves of a run, drawn by uPlot in the page's colours and redrawn in place.
  *
  * The page's live panel says how many epochs there are; the numbers are fetched only when there are more than drawn.
+ * Where a run has two phases their epochs follow each other, with a line between them.
  */
 
 const KINDS = {
@@ -26,21 +27,27 @@ const percent = (digits) => new Intl.NumberFormat(language, { style: "percent", 
 const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 class Curve {
-  constructor(figure, epochLabel) {
+  constructor(figure, { epochLabel, phaseLabel }) {
     this.kind = KINDS[figure.dataset.curveKind];
     this.canvas = figure.querySelector("[data-canvas]");
     this.empty = figure.querySelector("[data-curve-empty]");
     this.values = this.kind.series.map((name) => figure.querySelector(`[data-series="${name}"]`));
     this.epoch = figure.querySelector("[data-series-epoch]");
     this.epochLabel = epochLabel;
+    this.phaseLabel = phaseLabel;
+    this.names = [];
+    this.secondPhase = -1;
     this.lastEpoch = 2;
     this.chart = null;
   }
 
   draw(columns) {
-    this.lastEpoch = Math.max(2, columns.total_epochs ?? 0, columns.epoch.at(-1) ?? 0);
-    const data = [columns.epoch, ...this.kind.series.map((name) => columns[name])];
-    this.empty.hidden = columns.epoch.length > 0;
+    const numbers = columns.epoch.map((_epoch, index) => index + 1);
+    this.names = columns.epoch.map((epoch, index) => this.nameOf(columns.phase[index], epoch));
+    this.secondPhase = columns.phase.indexOf(2);
+    this.lastEpoch = Math.max(2, columns.total_epochs ?? 0, numbers.length);
+    const data = [numbers, ...this.kind.series.map((name) => columns[name])];
+    this.empty.hidden = numbers.length > 0;
     if (this.chart) {
       this.chart.setData(data);
     } else {
@@ -49,6 +56,10 @@ class Curve {
       document.addEventListener("themechange", () => this.chart.redraw(false));
     }
     this.tell();
+  }
+
+  nameOf(phase, epoch) {
+    return phase ? `${this.phaseLabel} ${phase}, ${this.epochLabel} ${epoch}` : `${this.epochLabel} ${epoch}`;
   }
 
   size() {
@@ -77,8 +88,24 @@ class Curve {
         { ...axis, size: 48, values: (chart, ticks) => ticks.map(chart.data[0].length ? this.kind.tick : () => "") },
       ],
       series: [{}, line(1), line(2)],
-      hooks: { setCursor: [() => this.tell()] },
+      hooks: { setCursor: [() => this.tell()], draw: [(chart) => this.drawBorder(chart)] },
     };
+  }
+
+  /** Draws a line between the last epoch of the first phase and the first one of the second. */
+  drawBorder(chart) {
+    if (this.secondPhase < 0) return;
+    const { left, top, width, height } = chart.bbox;
+    const x = Math.min(left + width, Math.max(left, Math.round(chart.valToPos(this.secondPhase + 0.5, "x", true))));
+    chart.ctx.save();
+    chart.ctx.strokeStyle = token("--ink-soft");
+    chart.ctx.lineWidth = window.devicePixelRatio;
+    chart.ctx.setLineDash([4 * window.devicePixelRatio, 4 * window.devicePixelRatio]);
+    chart.ctx.beginPath();
+    chart.ctx.moveTo(x, top);
+    chart.ctx.lineTo(x, top + height);
+    chart.ctx.stroke();
+    chart.ctx.restore();
   }
 
   /** Writes the values under the cursor beside the names, the newest ones when there is none. */
@@ -90,12 +117,12 @@ class Curve {
       const value = this.chart.data[number + 1][index];
       element.textContent = value == null ? "" : this.kind.show(value);
     });
-    this.epoch.textContent = epochs.length ? `${this.epochLabel} ${epochs[index]}` : "";
+    this.epoch.textContent = epochs.length ? this.names[index] : "";
   }
 }
 
 function watch(root) {
-  const curves = [...root.querySelectorAll("[data-curve-kind]")].map((figure) => new Curve(figure, root.dataset.epochLabel));
+  const curves = [...root.querySelectorAll("[data-curve-kind]")].map((figure) => new Curve(figure, root.dataset));
   let fetching = false;
 
   async function refresh() {

@@ -22,6 +22,7 @@ from tests.factories import (
     TrainingRunFactory,
     UserFactory,
     make_config,
+    make_transfer_run,
 )
 from tests.fixtures import WorkerProcess
 from tests.tiny_model import picture
@@ -172,6 +173,16 @@ def test_the_curve_shows_the_values_under_the_pointer(page: Page, ada: User) -> 
     expect(newest).to_have_text("epoch 3")
 
 
+def test_two_phases_follow_each_other_in_one_curve(page: Page, ada: User) -> None:
+    run = make_transfer_run(status=JobStatus.CANCELLED)
+    sign_in(page, "ada", PASSWORD)
+    page.goto(f"/training/{run.pk}/")
+    newest = page.locator("[data-series-epoch]").first
+    expect(newest).to_have_text("phase 2, epoch 2")
+    page.locator("[data-curve-kind=loss] .u-over").hover(position={"x": 2, "y": 20})
+    expect(newest).to_have_text("phase 1, epoch 1")
+
+
 def test_an_ended_session_leads_from_a_watched_run_to_the_login(page: Page, ada: User) -> None:
     run = TrainingRunFactory.create(status=JobStatus.RUNNING)
     sign_in(page, "ada", PASSWORD)
@@ -199,17 +210,18 @@ def test_a_telephone_never_scrolls_sideways(open_page: OpenPage, ada: User, tiny
     phone = open_page(viewport={"width": 360, "height": 780}, has_touch=True, is_mobile=True, locale=locale)
     name = "a-very-long-name-of-a-dataset-that-nobody-would-ever-type-twice"
     dataset = DatasetFactory.create(name=name, location=str(tiny_dataset))
-    run = TrainingRunFactory.create(dataset=dataset, status=JobStatus.SUCCEEDED, log_tail="x" * 500)
+    run = make_transfer_run(dataset=dataset, log_tail="x" * 500)
+    control = TrainingRunFactory.create(dataset=dataset, status=JobStatus.SUCCEEDED, control_of=run)
     version = ModelVersionFactory.create(run=run)
     TrainingRun.objects.update(metrics=version.manifest["metrics"])
-    EpochMetricFactory.create_batch(12, run=run)
+    EpochMetricFactory.create_batch(12, run=control)
     failed = TrainingRunFactory.create(
         status=JobStatus.FAILED, reason=Reason.ERROR, detail="no/space/in/this/path" * 20
     )
     job = DatasetImportFactory.create(status=JobStatus.FAILED, detail="train/cat/" + "x" * 300)
     other = ModelVersionFactory.create(state=ModelState.CHAMPION, class_keys=["circle", "square"])
     sign_in(phone, "ada", PASSWORD)
-    paths = ["/training/", "/training/new/", f"/training/{run.pk}/", f"/training/{failed.pk}/", "/models/"]
+    paths = ["/training/", "/training/new/", *(f"/training/{it.pk}/" for it in (run, control, failed)), "/models/"]
     paths += [f"/models/{version.pk}/", f"/models/{version.pk}/promote/", f"/models/{other.pk}/", "/data/"]
     paths += [f"/data/{dataset.pk}/", "/data/new/", f"/data/imports/{job.pk}/"]
     wide = [path for path in paths if phone.goto(path) and has_sideways_scroll(phone)]

@@ -15,15 +15,17 @@ import pytest
 from celery import current_app
 from django.core.cache import cache
 from django.utils import timezone
+from pytest_django import Settings
 
 from classifier.inference import champion_slot, predictor
-from tests.factories import TrainingRunFactory, make_config
+from tests.factories import ModelVersionFactory, TrainingRunFactory, make_config
 from tests.fixtures import TINY_CONFIG, StartWorker, WorkerProcess
 from training.choices import ImportSource, JobStatus
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
-from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun, Worker
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, ring
+from training.models import Dataset, DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
 from training.services import cancel_run, has_training_worker, promote_version, request_import, request_run
 from training.sweeper import sweep
+from training.tracking.store import CHAMPION, MODEL, connect
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
@@ -108,6 +110,24 @@ def test_from_no_data_to_a_promoted_model_that_answers(celery_worker_process: Wo
     assert scores.probabilities.shape == (2, 10)
     assert worker.stop() == 0
     assert not Worker.objects.exists()
+
+
+def test_the_champion_in_mlflow_follows_promotion_and_rollback(
+    start_worker: StartWorker, mlflow_store: str, settings: Settings
+) -> None:
+    settings.MLFLOW_TRACKING_URI = mlflow_store
+    worker = start_worker(queues="default", environment={"MLFLOW_TRACKING_URI": mlflow_store})
+    [child] = psutil.Process(worker.pid).children()
+    first, second = ModelVersionFactory.create_batch(2)
+    client = connect(mlflow_store)
+    for version in (first, second, first):
+        promotion = promote_version(version=version, by=None)
+        for _delivery in range(8):
+            ring(MIRROR_CHAMPION, promotion.pk)
+        wait_for(Promotion.objects.filter(pk=promotion.pk, is_mirrored=True).exists, worker=worker)
+        champion = client.get_model_version_by_alias(MODEL, CHAMPION)
+        assert champion.tags == {"package_sha256": version.package_sha256}
+    assert not child.is_running()  # it had grown by MLflow, and gave its memory back
 
 
 def assert_no_torch_outside_the_engine(worker: WorkerProcess) -> None:

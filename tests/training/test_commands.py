@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory
+from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory, make_transfer_run
 from tests.fixtures import StubEngine
 from tests.training.engine.test_data_checks import make_dataset
 from training.choices import JobStatus, ModelState
@@ -20,6 +22,7 @@ from training.engine.data_checks import read_report
 from training.management.commands.train import parse_setting
 from training.management.following import Display, follow
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun, Worker
+from training.registry import register_package
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -120,6 +123,37 @@ class TestTrain:
         assert parse_setting(text) == setting
 
 
+class TestControl:
+    @pytest.fixture
+    def run(self) -> TrainingRun:
+        return make_transfer_run(metrics={"accuracy": 0.75, "per_class": [{"support": 200}, {"support": 200}]})
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_it_is_trained_and_compared(self, run: TrainingRun) -> None:
+        lines = run_command("train", "--control-of", str(run.pk), "--here").splitlines()
+        control = run.controls.get()
+        assert lines[0] == f"Run {control.pk} is queued: fast on {run.dataset.name}, the control of run {run.pk}."
+        assert lines[8].startswith("epoch 8/8  ")
+        assert lines[-1] == (
+            "The first phase is worth -25.00 points of test accuracy (95 % interval -29.47 to -20.90, two independent "
+            f"shares of 400 test images), compared with run {run.pk}."
+        )
+
+    @pytest.mark.usefixtures("stub_engine")
+    def test_json_has_the_difference(self, run: TrainingRun) -> None:
+        printed = json.loads(run_command("train", "--control-of", str(run.pk), "--here", "--json"))
+        assert printed["control_of"] == printed["difference"]["compared_with"] == run.pk
+        assert (printed["difference"]["mean"], printed["difference"]["test_count"]) == (-0.25, 400)
+
+    def test_wrong_values_are_one_sentence(self, run: TrainingRun) -> None:
+        assert refusal("train", "--control-of", "404") == "There is no run 404."
+        assert "--set does not go with --control-of" in refusal(
+            "train", "--control-of", str(run.pk), "--set", "epochs=3"
+        )
+        one_phase = TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
+        assert "learns in one phase" in refusal("train", "--control-of", str(one_phase.pk))
+
+
 class TestFollow:
     def test_the_curve_is_printed_line_by_line_in_a_pipe(self, monkeypatch: pytest.MonkeyPatch) -> None:
         run = TrainingRunFactory.create(status=JobStatus.RUNNING, progress_total=20)
@@ -135,7 +169,7 @@ class TestFollow:
 
         monkeypatch.setattr("time.sleep", work)
         out = StringIO()
-        follow(run, display=Display(out, epochs=2))
+        follow(run, display=Display(out, epochs_by_phase={0: 2}))
         assert out.getvalue().splitlines() == [
             "epoch 1/2  loss 1.0000  accuracy 25.00%  2.0 s",
             "epoch 2/2  loss 1.0000  accuracy 25.00%  2.0 s",
@@ -144,7 +178,7 @@ class TestFollow:
 
     def test_a_terminal_gets_a_bar_that_is_wiped(self) -> None:
         out = Terminal()
-        display = Display(out, epochs=2)
+        display = Display(out, epochs_by_phase={0: 2})
         display.show_progress(done=5, total=10, message="Epoch 1/2")
         display.show_line("done")
         assert out.getvalue() == f"[{'#' * 15}{'.' * 15}]  50 %  Epoch 1/2\r\x1b[2Kdone\n"
@@ -157,7 +191,7 @@ class TestFollow:
         run = TrainingRunFactory.create(status=JobStatus.RUNNING)
         out = StringIO()
         with pytest.raises(SystemExit) as caught:
-            follow(run, display=Display(out, epochs=2))
+            follow(run, display=Display(out, epochs_by_phase={0: 2}))
         run.refresh_from_db()
         assert caught.value.code == 130
         assert (run.status, run.cancel_requested) == (JobStatus.RUNNING, False)
@@ -262,6 +296,63 @@ class TestCheckDataset:
         DatasetFactory.create(name="empty")
         assert refusal("check_dataset", "x") == "There is no dataset named x. Imported are: empty."
         assert "is not an imported dataset" in refusal("check_dataset", "empty")
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def version(self, tiny_package: Path) -> ModelVersion:
+        return register_package(tiny_package)
+
+    @pytest.fixture(autouse=True)
+    def dataset(self, tiny_dataset: Path) -> Dataset:
+        manifest = json.loads((tiny_dataset / "manifest.json").read_text())
+        dataset: Dataset = DatasetFactory.create(
+            name="tiny", location=str(tiny_dataset), manifest=manifest, test_count=40
+        )
+        return dataset
+
+    def test_tables_fit_eighty_columns(self, version: ModelVersion) -> None:
+        lines = run_command("evaluate", str(version), "--dataset", "tiny", "--tta").splitlines()
+        assert max(map(len, lines)) <= 80
+        assert f"{version} on the 40 test images of tiny" in lines
+        assert f"accuracy                             {version.test_accuracy:8.2%}" in lines
+        titles = [line for before, line in pairwise(lines) if not before]
+        assert titles == [
+            "By class",
+            "Confusion matrix: of each true class (row), the percentage taken for each class",
+            "Most confused pairs",
+            "Hardest mistakes",
+            "Reliability",
+            "Images of no class",
+            "Test-time augmentation",
+        ]
+        served = version.manifest["out_of_distribution"]
+        assert "Each threshold keeps 95% of 20 validation images." in lines
+        assert f"The model serves {served['score']} with threshold {served['threshold']:.4f}, " in "\n".join(lines)
+
+    def test_json_is_one_object_and_another_dataset_with_other_classes_is_refused(
+        self, version: ModelVersion, tmp_path: Path
+    ) -> None:
+        printed = json.loads(run_command("evaluate", str(version), "--dataset", "tiny", "--json"))
+        assert (printed["version"], printed["package_sha256"]) == (str(version), version.package_sha256)
+        assert printed["metrics"]["confusion_matrix"] == version.manifest["metrics"]["confusion_matrix"]
+        other = DatasetFactory.create(name="other", location=str(make_dataset(tmp_path / "other")))
+        sentence = refusal("evaluate", str(version), "--dataset", other.name)
+        assert sentence.endswith("allowed is a dataset with the same classes in the same order.")
+
+    def test_wrong_names_are_one_sentence(self, version: ModelVersion) -> None:
+        assert refusal("evaluate", str(version), "--dataset", "x") == (
+            "There is no dataset named x. Imported are: tiny."
+        )
+        assert "v999999 names no model version" in refusal("evaluate", "v999999", "--dataset", "tiny")
+
+    def test_an_engine_that_dies_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        version = ModelVersionFactory.create()
+        die = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+        monkeypatch.setattr("training.management.engine_process.engine_command", lambda *_arguments: die)
+        assert refusal("evaluate", str(version), "--dataset", "tiny") == (
+            "The process was killed from outside (SIGKILL)."
+        )
 
 
 class TestPromote:

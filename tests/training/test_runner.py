@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db.utils import OperationalError
-from django.utils import timezone
 from pytest_django import Settings
 
 from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, make_config
@@ -25,7 +24,8 @@ from training.runner import execute_import, execute_run
 from training.services import request_import
 from training.stopping import worker_stopping
 from training.supervisor import Timings
-from training.tracking import TrackedEnd
+from training.tracking import EXPERIMENT
+from training.tracking.store import connect, find_version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -297,23 +297,75 @@ class TestRun:
         assert written == {**run.config, "dataset": str(artifacts_root / run.dataset.location)}
 
 
-@pytest.mark.parametrize(
-    ("status", "told"),
-    [
-        (JobStatus.FAILED, TrackedEnd.FAILED),
-        (JobStatus.CANCELLED, TrackedEnd.KILLED),
-        (JobStatus.QUEUED, None),
-    ],
-)
-def test_mlflow_is_told_the_end_that_the_row_has(
-    status: JobStatus, told: TrackedEnd | None, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
-    calls: list[object] = []
-    monkeypatch.setattr(run_work, "end_run", lambda *arguments, ended_at: calls.append((*arguments, ended_at)))
-    run = TrainingRunFactory.create(status=status, mlflow_run_id="a" * 32, finished_at=timezone.now())
-    run_work.end_tracking(run.pk)
-    assert calls == ([("a" * 32, told, run.finished_at)] if told else [])
+class TestMirror:
+    """What MLflow is told by the worker that has the run."""
+
+    @pytest.fixture(autouse=True)
+    def _engine(self, stub_engine: StubEngine, mlflow_store: str, settings: Settings, artifacts_root: Path) -> None:
+        """Use the stand-in, and track in a real store."""
+        settings.MLFLOW_TRACKING_URI = mlflow_store
+
+    @pytest.mark.parametrize(
+        ("mode", "status", "state"),
+        [
+            ("ok", JobStatus.SUCCEEDED, "FINISHED"),
+            ("diverge", JobStatus.FAILED, "FAILED"),
+            ("crash", JobStatus.FAILED, "FAILED"),
+            ("damaged-package", JobStatus.FAILED, "FAILED"),
+            ("killed", JobStatus.QUEUED, "SCHEDULED"),
+        ],
+    )
+    def test_it_ends_as_the_row_does(
+        self, stub_engine: StubEngine, mlflow_store: str, mode: str, status: JobStatus, state: str
+    ) -> None:
+        stub_engine.behave(mode)
+        run = TrainingRunFactory.create()
+        execute_run(run.pk, timings=QUICK)
+        run.refresh_from_db()
+        assert (run.status, run.mlflow_state) == (status, state)
+        tracked = connect(mlflow_store).get_run(run.mlflow_run_id)
+        assert tracked.info.status == state
+        assert tracked.data.params["dataset_sha256"] == run.dataset.sha256
+
+    def test_a_success_has_its_package_there(self, mlflow_store: str) -> None:
+        run = TrainingRunFactory.create()
+        execute_run(run.pk, timings=QUICK)
+        run.refresh_from_db()
+        client = connect(mlflow_store)
+        assert find_version(client, run.version.package_sha256) is not None
+        files = client.list_artifacts(run.mlflow_run_id, "model")
+        assert [file.path for file in files] == ["model/manifest.json", "model/model.onnx", "model/weights.safetensors"]
+
+    def test_a_cancelled_run_is_killed(self, stub_engine: StubEngine, mlflow_store: str) -> None:
+        stub_engine.behave("ok", seconds=0.2)
+        run = TrainingRunFactory.create()
+        execute_run(run.pk, timings=QUICK, listener=at("started", lambda: TrainingRun.request_cancel(run.pk)))
+        run.refresh_from_db()
+        assert (run.status, run.mlflow_state) == (JobStatus.CANCELLED, "KILLED")
+        assert connect(mlflow_store).get_run(run.mlflow_run_id).info.status == "KILLED"
+
+    def test_it_goes_on_in_the_same_run(self, stub_engine: StubEngine, mlflow_store: str) -> None:
+        stub_engine.behave("killed")
+        run = TrainingRunFactory.create()
+        execute_run(run.pk, timings=QUICK)
+        run.refresh_from_db()
+        before = run.mlflow_run_id
+        stub_engine.behave("ok")
+        execute_run(run.pk, timings=QUICK)
+        run.refresh_from_db()
+        assert (run.mlflow_run_id, run.mlflow_state) == (before, "FINISHED")
+        assert connect(mlflow_store).get_run(before).info.status == "FINISHED"
+
+    def test_a_run_that_was_taken_away_publishes_nothing(self, stub_engine: StubEngine, mlflow_store: str) -> None:
+        run = TrainingRunFactory.create()
+        take = lambda: TrainingRun.objects.filter(pk=run.pk).update(fence=7, worker="other")  # noqa: E731
+        execute_run(run.pk, timings=QUICK, listener=at("finished", take))
+        [tracked] = connect(mlflow_store).search_runs(
+            [connect(mlflow_store).get_experiment_by_name(EXPERIMENT).experiment_id],
+            f"tags.`cifarsite.requested_at` = '{run.requested_at.isoformat()}'",
+        )
+        assert tracked.info.status == "RUNNING"  # as the other worker's
+        assert "test_accuracy" not in tracked.data.metrics
 
 
 class TestImport:

@@ -6,7 +6,7 @@ import shutil
 import threading
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.core.exceptions import PermissionDenied
@@ -22,10 +22,11 @@ from tests.factories import (
     TrainingRunFactory,
     UserFactory,
     check_report,
+    make_transfer_run,
 )
 from training import services
 from training.choices import ImportSource, JobStatus, ModelState
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION
 from training.engine.exceptions import ConfigError
 from training.exceptions import ClassesDifferError, CopiesRefusedError, NameTakenError, ServiceError
 from training.models import Dataset, DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
@@ -36,6 +37,7 @@ from training.services import (
     has_training_worker,
     may_cancel,
     promote_version,
+    request_control,
     request_import,
     request_run,
 )
@@ -134,6 +136,86 @@ class TestCopies:
     def test_there_must_be_something_to_accept(self, checks: dict[str, Any]) -> None:
         with pytest.raises(ServiceError, match="No test image of sound is a copy"):
             accept_copies(dataset=DatasetFactory.create(name="sound", checks=checks), by=None)
+
+
+class TestAuxiliary:
+    """A run in two phases names its first dataset."""
+
+    FIRST: ClassVar = {"auxiliary_dataset": "photos", "auxiliary_epochs": 2, "auxiliary_learning_rate": 0.1}
+
+    def test_it_is_kept_by_name(self) -> None:
+        DatasetFactory.create(name="photos")
+        run = request_run(owner=None, dataset=DatasetFactory.create(), recipe="fast", overrides=self.FIRST)
+        assert (run.config["auxiliary_dataset"], run.is_transfer) == ("photos", True)
+        assert run.epochs_by_phase == {1: 2, 2: run.config["epochs"]}
+
+    def test_one_that_is_not_imported_is_answered_with_those_that_are(self) -> None:
+        dataset = DatasetFactory.create(name="shapes")
+        sentence = "auxiliary_dataset is “photos”; allowed is the name of another imported dataset: {}."
+        with pytest.raises(ConfigError) as caught:
+            request_run(owner=None, dataset=dataset, recipe="fast", overrides=self.FIRST)
+        assert (str(caught.value), caught.value.field) == (sentence.format("none so far"), "auxiliary_dataset")
+        DatasetFactory.create(name="others")
+        with pytest.raises(ConfigError) as caught:
+            request_run(owner=None, dataset=dataset, recipe="fast", overrides=self.FIRST)
+        assert str(caught.value) == sentence.format("others")
+        assert not TrainingRun.objects.exists()
+
+    def test_the_recipe_says_how_to_get_stl10(self) -> None:
+        dataset = DatasetFactory.create()
+        with pytest.raises(ConfigError) as caught:
+            request_run(owner=None, dataset=dataset, recipe="transfer-stl10", overrides={})
+        assert str(caught.value) == (
+            "auxiliary_dataset is “stl10”, which is not imported yet: import STL-10 under Data, or with: "
+            "manage.py import_dataset --stl10"
+        )
+        DatasetFactory.create(name="stl10")
+        assert request_run(owner=None, dataset=dataset, recipe="transfer-stl10", overrides={}).is_transfer
+
+    def test_it_is_another_dataset(self) -> None:
+        dataset = DatasetFactory.create(name="photos")
+        with pytest.raises(ConfigError, match="allowed is another dataset than the one that is trained on"):
+            request_run(owner=None, dataset=dataset, recipe="fast", overrides=self.FIRST)
+
+    def test_test_images_in_it_stop_a_run_until_they_are_accepted(self) -> None:
+        DatasetFactory.create(name="photos")
+        report = check_report("shapes")
+        found = {"first": "test", "second": "photos", "exact": 2, "near": 0, "conflicting": 0, "examples": []}
+        report["comparisons"].append(found)
+        dataset = DatasetFactory.create(name="shapes", checks=report)
+        assert request_run(owner=None, dataset=dataset, recipe="fast", overrides={}).pk
+        with pytest.raises(CopiesRefusedError) as caught:
+            request_run(owner=None, dataset=dataset, recipe="fast", overrides=self.FIRST)
+        assert str(caught.value) == (
+            "2 test images of shapes are exact copies of training images of photos; accept them with: "
+            "manage.py check_dataset shapes --against photos --accept-copies"
+        )
+        accept_copies(dataset=dataset, by=None)
+        assert request_run(owner=None, dataset=dataset, recipe="fast", overrides=self.FIRST).pk
+
+
+class TestControl:
+    def test_it_has_the_same_settings_and_sees_as_many_images(self, rung: list[tuple[str, int]]) -> None:
+        run = make_transfer_run()
+        control = request_control(owner=None, run=run)
+        without = {"auxiliary_dataset": "", "auxiliary_epochs": 0, "auxiliary_learning_rate": 0.0}
+        assert control.config == {**run.config, **without, "epochs": 2 + 6}
+        assert (control.control_of, control.dataset, control.recipe) == (run, run.dataset, run.recipe)
+        assert (control.is_transfer, control.status) == (False, JobStatus.QUEUED)
+        assert rung == [(EXECUTE_RUN, control.pk)]
+
+    def test_a_first_phase_that_stopped_early_counts_for_what_it_saw(self) -> None:
+        run = make_transfer_run()
+        run.epochs.get(phase=1, epoch=2).delete()
+        assert request_control(owner=None, run=run).config["epochs"] == 2 + 3
+
+    def test_only_two_phases_have_one(self) -> None:
+        with pytest.raises(ServiceError, match="learns in one phase"):
+            request_control(owner=None, run=TrainingRunFactory.create(status=JobStatus.SUCCEEDED))
+
+    def test_only_a_run_that_succeeded_has_one(self) -> None:
+        with pytest.raises(ServiceError, match="has not succeeded"):
+            request_control(owner=None, run=make_transfer_run(status=JobStatus.FAILED))
 
 
 class TestCancel:
@@ -253,6 +335,16 @@ class TestPromoteVersion:
         assert version.state == ModelState.CHAMPION
         assert ModelVersion.objects.champion() == version
         assert (promotion.version, promotion.previous, promotion.by) == (version, None, operator)
+
+    def test_a_worker_is_woken_for_mlflow(self, rung: list[tuple[str, int]], settings: Settings) -> None:
+        first, second, third = ModelVersionFactory.create_batch(3)
+        promote_version(version=first, by=None)
+        assert rung == []  # nothing is tracked
+        settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
+        promote_version(version=second, by=None, announce=False)
+        assert rung == []
+        promotion = promote_version(version=third, by=None)
+        assert rung == [(MIRROR_CHAMPION, promotion.pk)]
 
     def test_the_champion_before_is_archived(self) -> None:
         old, new = ModelVersionFactory.create_batch(2)

@@ -11,14 +11,15 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
+from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory
+from tests.factories import DatasetFactory, DatasetImportFactory, ModelVersionFactory, TrainingRunFactory
 from training import sweeper
 from training.choices import ImportSource, JobStatus
-from training.doorbell import END_TRACKING, EXECUTE_IMPORT, EXECUTE_RUN
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN
 from training.jobs import MAX_ATTEMPTS, Job
-from training.models import DatasetImport, TrainingRun, Worker
+from training.models import DatasetImport, Promotion, TrainingRun, Worker
 from training.sweeper import sweep
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
@@ -40,6 +41,10 @@ def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 def expire(job: Job) -> None:
     type(job).objects.filter(pk=job.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
+
+
+def pretend_earlier(run: TrainingRun) -> None:
+    TrainingRun.objects.filter(pk=run.pk).update(finished_at=timezone.now() - timedelta(minutes=2))
 
 
 def test_queued_jobs_are_rung_for_but_not_again_at_once(rung: list[tuple[str, int]]) -> None:
@@ -83,18 +88,58 @@ def test_without_the_cache_nobody_is_rung_and_nothing_breaks(
     assert rung == []
 
 
-def test_mlflow_is_told_once_of_runs_that_no_worker_ended(rung: list[tuple[str, int]]) -> None:
-    lost = TrainingRunFactory.create(mlflow_run_id="a" * 32, attempts=MAX_ATTEMPTS - 1)
-    assert TrainingRun.claim(lost.pk, worker="lost") is not None
-    expire(lost)
-    cancelled = TrainingRunFactory.create(mlflow_run_id="b" * 32)
-    TrainingRun.request_cancel(cancelled.pk)
-    TrainingRunFactory.create(status=JobStatus.FAILED, finished_at=timezone.now())  # never tracked
-    long_ago = timezone.now() - timedelta(days=1)
-    TrainingRunFactory.create(status=JobStatus.FAILED, mlflow_run_id="c" * 32, finished_at=long_ago)
-    sweep()
-    sweep()
-    assert sorted(rung) == [(END_TRACKING, lost.pk), (END_TRACKING, cancelled.pk)]
+class TestMirror:
+    @pytest.fixture(autouse=True)
+    def _tracked(self, settings: Settings, artifacts_root: Path) -> None:
+        settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
+
+    def test_a_run_that_its_worker_did_not_end_is_told_within_minutes(self, rung: list[tuple[str, int]]) -> None:
+        lost = TrainingRunFactory.create(mlflow_state="RUNNING", attempts=MAX_ATTEMPTS - 1)
+        assert TrainingRun.claim(lost.pk, worker="lost") is not None
+        expire(lost)
+        sweep()
+        assert rung == []  # a minute is left to whoever ended it
+        pretend_earlier(lost)
+        cache.clear()
+        sweep()
+        sweep()
+        assert rung == [(MIRROR_RUN, lost.pk)]
+
+    def test_one_that_waits_for_a_worker_again_is_told_at_once(self, rung: list[tuple[str, int]]) -> None:
+        lost = TrainingRunFactory.create(mlflow_state="RUNNING")
+        assert TrainingRun.claim(lost.pk, worker="lost") is not None
+        expire(lost)
+        sweep()
+        assert rung == [(EXECUTE_RUN, lost.pk), (MIRROR_RUN, lost.pk)]
+
+    def test_several_take_turns(self, rung: list[tuple[str, int]]) -> None:
+        runs = TrainingRunFactory.create_batch(2, status=JobStatus.CANCELLED, fence=1, finished_at=timezone.now())
+        for run in runs:
+            pretend_earlier(run)
+        for _minute in range(60):
+            cache.clear()
+            sweep()
+        assert len(rung) == 60
+        assert set(rung) == {(MIRROR_RUN, run.pk) for run in runs}
+
+    def test_only_the_newest_promotion_is_told(self, rung: list[tuple[str, int]]) -> None:
+        version = ModelVersionFactory.create()
+        long_ago = timezone.now() - timedelta(hours=1)
+        promotions = [Promotion.objects.create(version=version) for _time in range(2)]
+        Promotion.objects.update(at=long_ago)
+        sweep()
+        assert rung == [(MIRROR_CHAMPION, promotions[1].pk)]
+        Promotion.objects.update(is_mirrored=True)
+        Promotion.objects.create(version=version)  # somebody rang for this one just now
+        cache.clear()
+        sweep()
+        assert len(rung) == 1
+
+    def test_nothing_is_told_where_nothing_is_tracked(self, rung: list[tuple[str, int]], settings: Settings) -> None:
+        settings.MLFLOW_TRACKING_URI = ""
+        pretend_earlier(TrainingRunFactory.create(status=JobStatus.FAILED, fence=1, finished_at=timezone.now()))
+        sweep()
+        assert rung == []
 
 
 def test_a_queued_job_that_somebody_cancelled_ends() -> None:

@@ -71,7 +71,7 @@ def _import_albumentations() -> ModuleType:
     except ImportError as error:
         message = (
             "augmentation_backend is 'albumentations', whose package is not installed; "
-            "allowed is tensor, or albumentations after `pip install albumentations`."
+            "allowed is tensor, or albumentations after `make install-albumentations`."
         )
         raise ConfigError(message, field="augmentation_backend", value="albumentations") from error
     module: ModuleType = albumentations

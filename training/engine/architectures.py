@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Final, NoReturn
 
 from training.engine.constants import IMAGE_SIZE
-from training.engine.exceptions import ConfigError
+from training.engine.exceptions import Allowed, RefusedValueError, allow
 
 WHITENED_CNN: Final = "whitened_cnn"
 """Our own compact network; all others are timm's."""
@@ -26,6 +26,9 @@ STEMS: Final = ("cifar", "imagenet")
 WEIGHT_SOURCES: Final = ("none", "imagenet", "file")
 MAXIMUM_INPUT_SIZE: Final = 256
 ALL_STAGES: Final = -1
+MINIMUM_DEPTH: Final = 2
+MAXIMUM_DEPTH: Final = 4
+"""Convolutions in a block of the compact network."""
 
 TABLE_PATH: Final = Path(__file__).with_name("architectures.tsv")
 
@@ -51,6 +54,7 @@ class NetworkSettings:
 
     architecture: str
     width_multiplier: float
+    depth: int
     stem: str
     input_size: int
     pretrained: str
@@ -88,12 +92,12 @@ def check_network(settings: NetworkSettings) -> None:
     _check_shape(settings, architecture)
     _check_weights(settings, architecture)
     if settings.frozen_stages and settings.pretrained == "none":
-        _refuse(settings, "frozen_stages", "0 without pretrained weights")
+        _refuse(settings, "frozen_stages", allow("0 without pretrained weights"))
 
 
 def _check_whitened_cnn(settings: NetworkSettings) -> None:
     """Refuse what the compact network does not have."""
-    allowed: dict[str, object] = {
+    required: dict[str, float | str] = {
         "stem": "cifar",
         "input_size": IMAGE_SIZE,
         "pretrained": "none",
@@ -101,36 +105,40 @@ def _check_whitened_cnn(settings: NetworkSettings) -> None:
         "dropout": 0.0,
         "frozen_stages": 0,
     }
-    for field, value in allowed.items():
+    for field, value in required.items():
         if getattr(settings, field) != value:
-            _refuse(settings, field, f"{value if value != '' else 'no file'} for {WHITENED_CNN}")
+            template = "no file for %(architecture)s" if value == "" else "%(value)s for %(architecture)s"
+            _refuse(settings, field, allow(template, value=value, architecture=WHITENED_CNN))
 
 
 def _check_shape(settings: NetworkSettings, architecture: Architecture) -> None:
     """Refuse a width or an input size that the architecture cannot have."""
     if settings.width_multiplier != 1.0:
-        _refuse(settings, "width_multiplier", f"1 for {architecture.name}, whose width is part of its name")
+        template = "1 for %(architecture)s, whose width is part of its name"
+        _refuse(settings, "width_multiplier", allow(template, architecture=architecture.name))
+    if settings.depth != MINIMUM_DEPTH:
+        template = "%(depth)s for %(architecture)s, whose depth is part of its name"
+        _refuse(settings, "depth", allow(template, depth=MINIMUM_DEPTH, architecture=architecture.name))
     smallest = architecture.minimum_input_size
     if settings.input_size < smallest:
-        _refuse(
-            settings, "input_size", f"a whole number from {smallest} to {MAXIMUM_INPUT_SIZE} for {architecture.name}"
-        )
+        template = "a whole number from %(minimum)s to %(maximum)s for %(architecture)s"
+        bounds = {"minimum": smallest, "maximum": MAXIMUM_INPUT_SIZE}
+        _refuse(settings, "input_size", allow(template, **bounds, architecture=architecture.name))
 
 
 def _check_weights(settings: NetworkSettings, architecture: Architecture) -> None:
     """Refuse weights that do not exist or are not named."""
     if settings.pretrained == "imagenet" and not architecture.has_weights:
-        _refuse(
-            settings, "pretrained", f"none or file for {architecture.name}, whose ImageNet weights nobody publishes"
-        )
+        template = "none or file for %(architecture)s, whose ImageNet weights nobody publishes"
+        _refuse(settings, "pretrained", allow(template, architecture=architecture.name))
     if settings.pretrained == "file" and not settings.weights_file.endswith(".safetensors"):
-        _refuse(settings, "weights_file", "the path of a .safetensors file where pretrained is file")
+        template = "the path of a .safetensors file where %(other)s is file"
+        _refuse(settings, "weights_file", allow(template, other="pretrained"))
     if settings.pretrained != "file" and settings.weights_file:
-        _refuse(settings, "weights_file", f"no file where pretrained is {settings.pretrained}")
+        template = "no file where %(other)s is %(setting)s"
+        _refuse(settings, "weights_file", allow(template, other="pretrained", setting=settings.pretrained))
 
 
-def _refuse(settings: NetworkSettings, field: str, allowed: str) -> NoReturn:
+def _refuse(settings: NetworkSettings, field: str, allowed: Allowed) -> NoReturn:
     """Raise the error of one field."""
-    value = getattr(settings, field)
-    shown = "missing" if value == "" else repr(value)
-    raise ConfigError(f"{field} is {shown}; allowed is {allowed}.", field=field, value=value)
+    raise RefusedValueError(field=field, value=getattr(settings, field), allowed=allowed)

@@ -52,6 +52,11 @@ class Checkpoint:
         """Arithmetic in which the run computes, "float32" or "bfloat16", decided when it began."""
         return str(self.state["identity"]["precision"])
 
+    @property
+    def phase(self) -> int:
+        """The phase that was under way: 0 in a run of one phase, else 1 or 2."""
+        return int(self.state["identity"]["phase"])
+
 
 def save_checkpoint(folder: Path, *, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Checkpoint:
     """Write one checkpoint and remove all but the newest two.

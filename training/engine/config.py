@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.engine.architectures import NetworkSettings, check_network
 from training.engine.contradictions import refuse_contradictions
-from training.engine.exceptions import ConfigError
+from training.engine.exceptions import Allowed, ConfigError, RefusedValueError, UnknownFieldError, allow
 from training.engine.fields import FIELDS, FieldSpec, Kind
 from training.engine.recipes import RECIPES
 
@@ -34,8 +34,10 @@ class TrainConfig:
     validation_fraction: float
     precision: str
     devices: int
+    test_time_augmentation: bool
     architecture: str
     width_multiplier: float
+    depth: int
     stem: str
     input_size: int
     pretrained: str
@@ -45,6 +47,7 @@ class TrainConfig:
     optimizer: str
     bias_learning_rate: float
     head_learning_rate: float
+    layer_decay: float
     momentum: float
     muon_momentum: float
     weight_decay: float
@@ -80,6 +83,9 @@ class TrainConfig:
     mixup_probability: float
     cutmix_alpha: float
     cutmix_probability: float
+    auxiliary_dataset: str
+    auxiliary_epochs: int
+    auxiliary_learning_rate: float
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -112,8 +118,7 @@ class TrainConfig:
         """
         for name, value in mapping.items():
             if name not in FIELDS:
-                allowed = ", ".join(FIELDS)
-                raise ConfigError(f"{name} is not a training option; allowed are {allowed}.", field=name, value=value)
+                raise UnknownFieldError(field=name, value=value, known=", ".join(FIELDS))
         recipe = check_value("recipe", mapping.get("recipe"))
         check_value("dataset", mapping.get("dataset"))
         complete: dict[str, object] = {**RECIPES[str(recipe)].defaults, **mapping}
@@ -152,23 +157,27 @@ def check_value(name: str, value: object) -> Value:
     spec = FIELDS[name]
     converted = _convert(spec.type, value)
     if converted is None or not _is_allowed(spec, converted):
-        message = f"{name} is {_shown(value)}; allowed is {describe_allowed(spec)}."
-        raise ConfigError(message, field=name, value=value)
+        raise RefusedValueError(field=name, value=value, allowed=describe_allowed(spec))
     return converted
 
 
-def describe_allowed(spec: FieldSpec) -> str:
+def describe_allowed(spec: FieldSpec) -> Allowed:
     """Say what a field accepts, as the end of a sentence."""
     if spec.type == "bool":
-        return "true or false"
+        return allow("true or false")
     if spec.examples:
-        return f"one of {', '.join(spec.examples)}, or one of {len(spec.choices) - len(spec.examples)} other names"
+        count = len(spec.choices) - len(spec.examples)
+        return allow(
+            "one of %(choices)s, or one of %(count)s other names", choices=", ".join(spec.examples), count=count
+        )
     if spec.choices:
-        return "one of " + ", ".join(spec.choices)
+        return allow("one of %(choices)s", choices=", ".join(spec.choices))
+    bounds = {"minimum": _bound(spec.minimum), "maximum": _bound(spec.maximum)}
     if spec.type == "str":
-        return f"text of {spec.minimum:g} to {spec.maximum:g} characters"
-    noun = "a whole number" if spec.type == "int" else "a number"
-    return f"{noun} from {_number(spec.minimum)} to {_number(spec.maximum)}"
+        return allow("text of %(minimum)s to %(maximum)s characters", **bounds)
+    if spec.type == "int":
+        return allow("a whole number from %(minimum)s to %(maximum)s", **bounds)
+    return allow("a number from %(minimum)s to %(maximum)s", **bounds)
 
 
 def _convert(kind: Kind, value: object) -> Value | None:
@@ -193,14 +202,7 @@ def _is_allowed(spec: FieldSpec, value: Value) -> bool:
     return (spec.minimum is None or size >= spec.minimum) and (spec.maximum is None or size <= spec.maximum)
 
 
-def _shown(value: object) -> str:
-    """Represent a refused value without letting a huge one flood the message."""
-    text = "missing" if value is None else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _number(bound: float | None) -> str:
-    """Print a bound: whole numbers in full, others as short as they go."""
-    if bound is None:
-        return "any"
-    return str(int(bound)) if float(bound).is_integer() else f"{bound:g}"
+def _bound(bound: float | None) -> float:
+    """Return a bound, which every field without choices has; a whole one is printed in full."""
+    assert bound is not None  # noqa: S101 - a test looks at every field
+    return int(bound) if float(bound).is_integer() else bound

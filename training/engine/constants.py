@@ -25,7 +25,7 @@ CIFAR10_CLASS_KEYS: Final = (
 
 DATASET_SCHEMA: Final = 1
 PACKAGE_SCHEMA: Final = 1
-CHECKPOINT_SCHEMA: Final = 2
+CHECKPOINT_SCHEMA: Final = 3
 
 MANIFEST_NAME: Final = "manifest.json"
 ONNX_NAME: Final = "model.onnx"
@@ -39,6 +39,7 @@ ONNX_FEATURE_MAP: Final = "feature_map"
 ONNX_OPSET: Final = 18
 
 OPTIMIZERS: Final = ("muon_sgd", "muon_adamw", "adamw", "adam", "sgd")
+LEAST_LEARNING_RATE: Final = 1e-5
 SCHEDULES: Final = ("linear", "cosine", "step", "plateau", "one_cycle")
 MONITORS: Final = ("validation_accuracy", "validation_loss")
 POLICY_LEVELS: Final = 31
@@ -55,5 +56,11 @@ PARITY_IMAGE_COUNT: Final = 1000
 KEPT_FRACTION: Final = 0.95
 """Fraction of in-distribution validation images that the out-of-distribution threshold lets pass."""
 
-PUBLISH_STAGES: Final = ("calibrating", "evaluating on the test split", "exporting", "sealing the package")
+PUBLISH_STAGES: Final = (
+    "calibrating",
+    "evaluating on the test split",
+    "answering images of no class",
+    "exporting",
+    "sealing the package",
+)
 """Messages of the `progress` events between the last step of a run and its end."""

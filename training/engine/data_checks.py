@@ -17,7 +17,14 @@ import numpy as np
 
 from training.engine.dataset_files import SPLITS, map_split, read_dataset_manifest
 from training.engine.exceptions import CopiesError, DatasetError
-from training.engine.image_copies import MAX_HASH_DISTANCE, MIN_CORRELATION, Copies, CopyFinder, ImageSet
+from training.engine.image_copies import (
+    MAX_HASH_DISTANCE,
+    MIN_CORRELATION,
+    Copies,
+    CopyFinder,
+    ImageSet,
+    count_shared,
+)
 from training.engine.package import sync
 from training.engine.progress import ProgressCallback, ignore_progress
 
@@ -100,17 +107,34 @@ def read_report(dataset: Path) -> dict[str, Any] | None:
     return report
 
 
+def list_test_copies(dataset: Path) -> list[int]:
+    """Return the positions of the test images that occur, exactly or nearly, among the training images.
+
+    Empty when the dataset was never checked.
+
+    Raises:
+        DatasetError: As `read_report`.
+    """
+    return list((read_report(dataset) or {}).get("test_copies", []))
+
+
 def summarize_report(report: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a report without the list that may be as long as the test split; empty when there is none."""
     return {key: value for key, value in (report or {}).items() if key != "test_copies"}
 
 
-def count_exact_copies(report: Mapping[str, Any]) -> int:
-    """Return how many test images are exact copies of training images."""
-    return next(
+def count_exact_copies(report: Mapping[str, Any], *, among: str = "train") -> int:
+    """Return how many test images are exact copies of training images.
+
+    Args:
+        report: Of the dataset whose test images they are.
+        among: "train" for its own training images, or the name of a dataset that it was checked against; 0 if it was
+            not.
+    """
+    return sum(
         int(comparison["exact"])
         for comparison in report["comparisons"]
-        if (comparison["first"], comparison["second"]) == ("test", "train")
+        if (comparison["first"], comparison["second"]) == ("test", among)
     )
 
 
@@ -129,6 +153,29 @@ def require_separate_splits(report: Mapping[str, Any] | None, *, accept_copies: 
         raise CopiesError(
             f"{copies:,} of the test images are exact copies of training images, so the test would measure memory; "
             "accept them for this dataset or remove them.",
+            count=copies,
+        )
+
+
+def require_separate_auxiliary(dataset: Path, *, auxiliary: Path) -> None:
+    """Refuse an auxiliary dataset that has test images of the dataset among its training images.
+
+    Args:
+        dataset: Directory of the dataset that is trained on in the end.
+        auxiliary: Directory of the dataset that is learned from first.
+
+    Raises:
+        CopiesError: Test images are exact copies of its training images.
+        DatasetError: A directory is no dataset.
+    """
+    name = str(read_dataset_manifest(auxiliary)["name"])
+    test = _open_set(dataset, "test", manifest=read_dataset_manifest(dataset), name="test")
+    learned = _open_set(auxiliary, "train", manifest=read_dataset_manifest(auxiliary), name=name)
+    copies = count_shared(test.images, learned.images)
+    if copies:
+        raise CopiesError(
+            f"{copies:,} of the test images are exact copies of training images of the auxiliary dataset {name}, so "
+            "the test would measure memory; accept them for this dataset or remove them.",
             count=copies,
         )
 

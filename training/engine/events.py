@@ -28,9 +28,15 @@ EVENT_NAMES: Final[tuple[EventName, ...]] = (
 
 
 class StartedEvent(TypedDict):
-    """Training is about to take its first step; `resumed_from_step` is 0 for a fresh run."""
+    """A phase is about to take its first step; `resumed_from_step` is 0 for a fresh run.
+
+    `phase` is 0 in a run of one phase, else 1 or 2, in this and in the next three events. `epochs` and
+    `steps_per_epoch` are those of the phase, `total_steps` those of all phases; steps go on counting from one phase to
+    the next.
+    """
 
     event: Literal["started"]
+    phase: int
     epochs: int
     steps_per_epoch: int
     total_steps: int
@@ -43,9 +49,10 @@ class StartedEvent(TypedDict):
 
 
 class StepEvent(TypedDict):
-    """About once a second: mean loss since the last such line; `epoch` and `step` count from 1."""
+    """About once a second: mean loss since the last such line; `step` and, in each phase, `epoch` count from 1."""
 
     event: Literal["step"]
+    phase: int
     epoch: int
     step: int
     loss: float | None
@@ -54,15 +61,21 @@ class StepEvent(TypedDict):
 
 
 class EpochEndEvent(TypedDict):
-    """An epoch is over; the validation figures are null when the run keeps no validation images."""
+    """An epoch is over; the validation figures are null when the run keeps no validation images.
+
+    `images` is the number of training images that its steps saw, `f1_macro` is of the validation split.
+    """
 
     event: Literal["epoch_end"]
+    phase: int
     epoch: int
     step: int
+    images: int
     train_loss: float | None
     train_accuracy: float | None
     validation_loss: float | None
     validation_accuracy: float | None
+    f1_macro: float | None
     learning_rate: float
     seconds: float
 
@@ -71,6 +84,7 @@ class CheckpointEvent(TypedDict):
     """A checkpoint is on disk; `path` is relative to the run's working directory."""
 
     event: Literal["checkpoint"]
+    phase: int
     epoch: int
     step: int
     path: str
@@ -87,12 +101,19 @@ class ProgressEvent(TypedDict):
 
 
 class FinishedEvent(TypedDict):
-    """The work is done: a fit names its package and metrics, an import its dataset's manifest, a check its report."""
+    """The work is done.
+
+    A fit names its package and metrics, an import its dataset's manifest, a check or an evaluation its report.
+
+    `training` tells how many epochs were run, `epochs_run`, and which of them, counted from 1, had the best validation
+    accuracy, `best_epoch`, null without validation images; of two phases it tells the second.
+    """
 
     event: Literal["finished"]
     package: NotRequired[str | None]
     package_sha256: NotRequired[str | None]
     metrics: NotRequired[dict[str, Any]]
+    training: NotRequired[dict[str, int | None]]
     wall_seconds: NotRequired[float]
     dataset: NotRequired[dict[str, Any]]
     report: NotRequired[dict[str, Any]]

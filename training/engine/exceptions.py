@@ -2,9 +2,36 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Final, Literal
 
 Reason = Literal["bad_config", "bad_dataset", "diverged", "out_of_memory", "disk_full", "no_network", "error"]
+
+LONGEST_SHOWN: Final = 80
+"""Characters of a refused value that a message repeats."""
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """What a field accepts: the end of a sentence, in parts, so that it can be said in another language too.
+
+    Attributes:
+        template: English, with placeholders as in `"at most %(limit)s"`.
+        parameters: What fills them; the one named `other` is the name of another field.
+    """
+
+    template: str
+    parameters: Mapping[str, float | str]
+
+    def __str__(self) -> str:
+        shown = {name: f"{value:g}" if isinstance(value, float) else value for name, value in self.parameters.items()}
+        return self.template % shown
+
+
+def allow(template: str, **parameters: float | str) -> Allowed:
+    """Say what a field accepts; see `Allowed`."""
+    return Allowed(template, parameters)
 
 
 class EngineError(Exception):
@@ -28,6 +55,37 @@ class ConfigError(EngineError):
         super().__init__(message)
         self.field = field
         self.value = value
+
+
+class UnknownFieldError(ConfigError):
+    """A training option that does not exist.
+
+    Args:
+        field: Its name.
+        value: Its value.
+        known: The names that exist.
+    """
+
+    def __init__(self, *, field: str, value: object, known: str) -> None:
+        super().__init__(f"{field} is not a training option; allowed are {known}.", field=field, value=value)
+        self.known = known
+
+
+class RefusedValueError(ConfigError):
+    """A value that a field does not accept, by itself or beside the other fields.
+
+    Args:
+        field: The field's name.
+        value: The refused value; missing when None or an empty text.
+        allowed: What it accepts.
+    """
+
+    def __init__(self, *, field: str, value: object, allowed: Allowed) -> None:
+        shown = "missing" if value is None or value == "" else repr(value)
+        if len(shown) > LONGEST_SHOWN:  # a huge value must not flood the message
+            shown = shown[: LONGEST_SHOWN - 3] + "..."
+        super().__init__(f"{field} is {shown}; allowed is {allowed}.", field=field, value=value)
+        self.allowed = allowed
 
 
 class DatasetError(EngineError):

@@ -8,12 +8,21 @@ from typing import Final, Literal
 from training.engine.architectures import (
     ALL_STAGES,
     FAVOURITES,
+    MAXIMUM_DEPTH,
     MAXIMUM_INPUT_SIZE,
+    MINIMUM_DEPTH,
     STEMS,
     WEIGHT_SOURCES,
     architecture_names,
 )
-from training.engine.constants import IMAGE_SIZE, MONITORS, OPTIMIZERS, POLICY_LEVELS, SCHEDULES
+from training.engine.constants import (
+    IMAGE_SIZE,
+    LEAST_LEARNING_RATE,
+    MONITORS,
+    OPTIMIZERS,
+    POLICY_LEVELS,
+    SCHEDULES,
+)
 from training.engine.recipes import RECIPES
 
 Kind = Literal["int", "float", "str", "bool"]
@@ -53,7 +62,7 @@ _RUN: Final[dict[str, FieldSpec]] = {
         "Learning rate",
         "Peak rate; with Muon that of the convolution filters: the length of one update relative to the filter.",
         "float",
-        minimum=1e-5,
+        minimum=LEAST_LEARNING_RATE,
         maximum=10.0,
     ),
     "seed": FieldSpec("Seed", "Start of every random draw.", "int", minimum=0, maximum=2**31 - 1),
@@ -69,6 +78,10 @@ _RUN: Final[dict[str, FieldSpec]] = {
         "Devices", "Graphics cards of one machine, or processes where it has none, that share each batch.", "int",
         minimum=1, maximum=64,
     ),
+    "test_time_augmentation": FieldSpec(
+        "Test-time augmentation", "Measure also what the mean answer to mirrored and shifted copies of a test image "
+        "would gain and cost; answers are given without.", "bool",
+    ),
 }  # fmt: skip
 """What a run is, whatever learns and however."""
 
@@ -80,6 +93,10 @@ _NETWORK: Final[dict[str, FieldSpec]] = {
     "width_multiplier": FieldSpec(
         "Width", "Multiplies the channels of every block of whitened_cnn; cost grows with its square.", "float", "×",
         0.0625, 4.0,
+    ),
+    "depth": FieldSpec(
+        "Depth", "Convolutions in each of the three blocks of whitened_cnn.", "int", "convolutions",
+        MINIMUM_DEPTH, MAXIMUM_DEPTH,
     ),
     "stem": FieldSpec(
         "Stem", "First layers: cifar keeps small pictures in full, imagenet reduces them at once.", "str", choices=STEMS
@@ -118,6 +135,10 @@ _OPTIMIZATION: Final[dict[str, FieldSpec]] = {
     "head_learning_rate": FieldSpec(
         "Learning rate of the head", "Peak rate of the last layer, for the loss summed over a batch (SGD).",
         "float", minimum=0.0, maximum=100.0,
+    ),
+    "layer_decay": FieldSpec(
+        "Layer decay", "What the learning rate is multiplied by from the head to the last stage, and on to each stage "
+        "nearer the stem; 1 for one rate everywhere.", "float", "×", 0.1, 1.0,
     ),
     "momentum": FieldSpec("Momentum", "Nesterov momentum of SGD.", "float", minimum=0.0, maximum=0.999),
     "muon_momentum": FieldSpec("Muon momentum", "Nesterov momentum of Muon.", "float", minimum=0.0, maximum=0.999),
@@ -242,11 +263,28 @@ _AUGMENTATION: Final[dict[str, FieldSpec]] = {
 }  # fmt: skip
 """What happens to training images before the network sees them."""
 
+_TRANSFER: Final[dict[str, FieldSpec]] = {
+    "auxiliary_dataset": FieldSpec(
+        "Auxiliary dataset", "Another imported dataset that the network learns from first.", "str",
+        minimum=0, maximum=4096,
+    ),
+    "auxiliary_epochs": FieldSpec(
+        "Auxiliary epochs", "Passes over the auxiliary dataset’s training images; 0 without one.", "int", "epochs",
+        0, 1000,
+    ),
+    "auxiliary_learning_rate": FieldSpec(
+        "Auxiliary learning rate", "Peak rate on the auxiliary dataset, in place of the learning rate; 0 without one.",
+        "float", minimum=0.0, maximum=10.0,
+    ),
+}  # fmt: skip
+"""What is learned before, elsewhere."""
+
 FIELD_GROUPS: Final[dict[str, dict[str, FieldSpec]]] = {
     "Run": _RUN,
     "Network": _NETWORK,
     "Optimization": _OPTIMIZATION,
     "Augmentation": _AUGMENTATION,
+    "Transfer": _TRANSFER,
 }
 """The fields by what they are about, in the order in which a form shows them."""
 

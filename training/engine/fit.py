@@ -26,6 +26,7 @@ from training.engine.device import Device
 from training.engine.evaluate import predict_logits
 from training.engine.events import emit
 from training.engine.exceptions import CheckpointError, ConfigError, DivergedError
+from training.engine.metrics import compute_f1_macro
 from training.engine.networks import Network, build_from_config, count_parameters
 from training.engine.pipeline import Augmenter
 from training.engine.ranks import Ranks
@@ -64,8 +65,34 @@ class Position:
     epoch_seconds: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """What a trainer does of its run.
+
+    Attributes:
+        number: 0 for all of it, else 1 or 2.
+        steps_before: Steps that belong to the phase before.
+        steps_after: Steps that belong to the phase after.
+        auxiliary_sha256: Hash of the auxiliary dataset; empty without one.
+    """
+
+    number: int = 0
+    steps_before: int = 0
+    steps_after: int = 0
+    auxiliary_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """What an epoch's weights reach on the validation split; None where nothing is set aside for it."""
+
+    loss: float | None = None
+    accuracy: float | None = None
+    f1_macro: float | None = None
+
+
 class Trainer:
-    """One run, from the first step or from a checkpoint to the last step.
+    """One phase of a run, mostly the only one, from the first step or from a checkpoint to the last step.
 
     Args:
         config: What to do.
@@ -73,6 +100,7 @@ class Trainer:
         device: Where to compute.
         workdir: Directory that receives `checkpoints/`.
         is_stopping: Asked after each step; when true the run saves a checkpoint and raises `StopRequested`.
+        normalised_as: The dataset with whose colour statistics the network normalises; the data's own when None.
         ranks: The processes that train together; `is_stopping` must answer all of them alike.
 
     Raises:
@@ -87,10 +115,12 @@ class Trainer:
         device: Device,
         workdir: Path,
         is_stopping: Callable[[], bool] = lambda: False,
+        normalised_as: Dataset | None = None,
         ranks: Ranks | None = None,
     ) -> None:
         self.config, self.dataset, self.device, self.workdir = config, dataset, device, workdir
         self.is_stopping, self.ranks = is_stopping, ranks or Ranks()
+        self.phase = Phase()
         training, validation = split_validation(
             dataset.train.labels,
             class_count=len(dataset.class_keys),
@@ -113,7 +143,7 @@ class Trainer:
             class_count=len(dataset.class_keys),
             device=device.torch_device,
         )
-        self.network = self._build_network()
+        self.network = self._build_network(normalised_as or dataset)
         self.parameter_counts = count_parameters(self.network)  # before the whitening bias is frozen
         self.learner = Learner(self.network, config=config, device=device, ranks=self.ranks)
         self.selection = Selection(self.network, config=config)
@@ -126,6 +156,11 @@ class Trainer:
     def epoch(self) -> int:
         """The epoch under way, counted from 0."""
         return self.position.step // self.steps_per_epoch
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps taken in all phases of the run."""
+        return self.phase.steps_before + self.position.step
 
     def train(self) -> Network:
         """Take all remaining steps, or fewer where training stops early, and return the network as it is to be tested.
@@ -152,10 +187,10 @@ class Trainer:
             StopRequested: `is_stopping` said so.
         """
         if self.is_stopping():
-            raise StopRequested(step=self.position.step, checkpoint=self.last_checkpoint)
+            raise StopRequested(step=self.step, checkpoint=self.last_checkpoint)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same configuration and data.
+        """Continue from a checkpoint of the same configuration, data and phase.
 
         Raises:
             CheckpointError: It belongs to another run.
@@ -169,7 +204,7 @@ class Trainer:
         self.learner.scaler.load_state_dict(state["scaler"])
         self.selection.load(tensors=tensors, state=state["selection"])
         self.sums.copy_(tensors["sums"])
-        self.position = Position(step=int(state["step"]), **state["position"])
+        self.position = Position(step=int(state["step"]) - self.phase.steps_before, **state["position"])
         self.last_checkpoint = checkpoint.path
 
     def save(self) -> None:
@@ -182,7 +217,7 @@ class Trainer:
         position = {name: value for name, value in asdict(self.position).items() if name != "step"}
         saved = save_checkpoint(
             self.workdir / CHECKPOINT_FOLDER,
-            step=self.position.step,
+            step=self.step,
             tensors=tensors,
             state={
                 "identity": self._identity(),
@@ -193,13 +228,17 @@ class Trainer:
         )
         self.last_checkpoint = saved.path
         path = saved.path.relative_to(self.workdir).as_posix()
-        emit("checkpoint", epoch=self._epoch_of_last_step(), step=self.position.step, path=path, sha256=saved.sha256)
+        epoch = self._epoch_of_last_step()
+        emit("checkpoint", phase=self.phase.number, epoch=epoch, step=self.step, path=path, sha256=saved.sha256)
 
-    def _build_network(self) -> Network:
+    def _build_network(self, normalised_as: Dataset) -> Network:
         """Draw or load the initial weights and adapt them to training images."""
         seed_everything(self.config.seed)
         network = build_from_config(
-            self.config, class_count=len(self.dataset.class_keys), mean=self.dataset.mean, std=self.dataset.std
+            self.config,
+            class_count=len(self.dataset.class_keys),
+            mean=normalised_as.mean,
+            std=normalised_as.std,
         )
         order = torch.randperm(
             len(self.train_split), generator=make_generator(seed=self.config.seed, purpose="patches")
@@ -215,7 +254,9 @@ class Trainer:
         size = crop_size_at(epoch, epochs=config.epochs, start=config.start_crop_size, full_from=config.full_size_from)
         generator = make_generator(seed=config.seed, purpose="shuffle", epoch=epoch)
         order = torch.randperm(len(self.train_split), generator=generator).to(self.device.torch_device)
-        reporter = StepReporter(step=position.step, loss_sum=self._read_sums()[0], batch_size=self.batch_size)
+        reporter = StepReporter(
+            phase=self.phase.number, step=self.step, loss_sum=self._read_sums()[0], batch_size=self.batch_size
+        )
         for index in range(position.step % self.steps_per_epoch, self.steps_per_epoch):
             batch = order[index * self.batch_size : (index + 1) * self.batch_size]
             self._train_step(batch, size=size, epoch=epoch)
@@ -223,12 +264,12 @@ class Trainer:
             if reporter.is_due():
                 loss_sum = self._read_sums()[0]
                 reporter.report(
-                    epoch=epoch, step=position.step, loss_sum=loss_sum, learning_rate=self.learner.learning_rate
+                    epoch=epoch, step=self.step, loss_sum=loss_sum, learning_rate=self.learner.learning_rate
                 )
             if self.is_stopping() and index + 1 < self.steps_per_epoch:
                 self._read_sums()
                 self.save()
-                raise StopRequested(step=position.step, checkpoint=self.last_checkpoint)
+                raise StopRequested(step=self.step, checkpoint=self.last_checkpoint)
 
     def _train_step(self, batch: Tensor, *, size: int, epoch: int) -> None:
         """Learn from one batch.
@@ -264,44 +305,45 @@ class Trainer:
         """Measure, announce and save an epoch that is over."""
         loss_sum, hits = self._read_sums()
         seen = self.steps_per_epoch * self.batch_size
-        validation_loss, validation_accuracy = self._validate()
+        validation = self._validate()
         self._advance_clock()
         emit(
             "epoch_end",
+            phase=self.phase.number,
             epoch=epoch + 1,
-            step=self.position.step,
+            step=self.step,
+            images=seen,
             train_loss=loss_sum / seen,
             train_accuracy=hits / seen,
-            validation_loss=validation_loss,
-            validation_accuracy=validation_accuracy,
+            validation_loss=validation.loss,
+            validation_accuracy=validation.accuracy,
+            f1_macro=validation.f1_macro,
             learning_rate=self.learner.learning_rate,
             seconds=self.position.epoch_seconds,
         )
-        self.selection.follow_epoch(loss=validation_loss, accuracy=validation_accuracy)
+        self.selection.follow_epoch(loss=validation.loss, accuracy=validation.accuracy)
         self.sums.zero_()
         self.position.epoch_seconds = 0.0
         self.save()
 
-    def _validate(self) -> tuple[float | None, float | None]:
-        """Return loss, the training loss on unchanged images, and accuracy of the validation split.
-
-        Of several processes, the first one measures, and the others are told.
-        """
+    def _validate(self) -> Validation:
+        """Measure the validation split; of several processes the first one does, and the others are told."""
         if not len(self.validation_split):
-            return None, None
-        figures = torch.zeros(2, dtype=torch.float64)
+            return Validation()
+        figures = torch.zeros(3, dtype=torch.float64)
         if self.ranks.is_first:
             figures = torch.tensor(self._measure(), dtype=torch.float64)
         self.ranks.copy_first([figures])
-        loss, accuracy = figures.tolist()
-        return loss, accuracy
+        return Validation(*figures.tolist())
 
-    def _measure(self) -> tuple[float, float]:
-        """Return loss and accuracy of the validation split as the network is now."""
+    def _measure(self) -> tuple[float, float, float]:
+        """Return loss, the training loss on unchanged images, accuracy and F1 of the validation split."""
         logits = predict_logits(self.selection.measured, self.validation_split, device=self.device)
         labels = self.validation_split.labels
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
-        return loss, (logits.argmax(dim=1) == labels).double().mean().item()
+        predicted = logits.argmax(dim=1)
+        f1_macro = compute_f1_macro(predicted, labels, class_count=logits.shape[1])
+        return loss, (predicted == labels).double().mean().item(), f1_macro
 
     def _read_sums(self) -> tuple[float, float]:
         """Return the epoch's summed loss and hits so far; waits for the device.
@@ -312,8 +354,7 @@ class Trainer:
         loss_sum, hits = self.sums.tolist()
         if not math.isfinite(loss_sum):
             raise DivergedError(
-                f"The training loss stopped being a finite number before step {self.position.step}: "
-                "lower the learning rate."
+                f"The training loss stopped being a finite number before step {self.step}: lower the learning rate."
             )
         return loss_sum, hits
 
@@ -330,21 +371,28 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """Return what a checkpoint must share with the run that continues from it."""
-        config = {key: value for key, value in self.config.to_dict().items() if key not in {"dataset", "devices"}}
-        return {"config": config, "dataset_sha256": self.dataset.sha256, "precision": self.device.precision}
+        free = {"dataset", "auxiliary_dataset", "devices"}  # they change neither the images nor what is learned
+        return {
+            "config": {key: value for key, value in self.config.to_dict().items() if key not in free},
+            "dataset_sha256": self.dataset.sha256,
+            "auxiliary_sha256": self.phase.auxiliary_sha256,
+            "phase": self.phase.number,
+            "precision": self.device.precision,
+        }
 
     def _emit_started(self) -> None:
-        """Announce the run."""
+        """Announce the phase."""
         total, trainable = self.parameter_counts
         emit(
             "started",
+            phase=self.phase.number,
             epochs=self.config.epochs,
             steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.total_steps,
+            total_steps=self.phase.steps_before + self.total_steps + self.phase.steps_after,
             device=self.device.torch_device.type,
             device_name=self.device.name,
             precision=self.device.precision,
             total_parameters=total,
             trainable_parameters=trainable,
-            resumed_from_step=self.position.step,
+            resumed_from_step=self.step,
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -132,8 +132,7 @@ class CopyFinder:
             for offset in range(0, len(one.labels), _CHUNK):
                 images = np.ascontiguousarray(one.images[offset : offset + _CHUNK])
                 rows = slice(start + offset, start + offset + len(images))
-                digests = (hashlib.blake2b(image, digest_size=16).digest() for image in images)
-                self._content[rows] = [contents.setdefault(digest, len(contents)) for digest in digests]
+                self._content[rows] = [contents.setdefault(digest, len(contents)) for digest in _digest(images)]
                 self._hashes[rows] = hash_images(images)
                 self.is_constant[rows] = (images == images[:, :1, :1]).all(axis=(1, 2, 3))
                 on_progress(int(rows.stop), total, "Checking the images")
@@ -194,6 +193,22 @@ class CopyFinder:
             starts = self._starts[list(owners)].tolist()
             keys = self._class_keys[self._classes[first]], self._class_keys[self._classes[second]]
             examples.append(Example(kind, first - starts[0], second - starts[1], class_keys=keys))
+
+
+def count_shared(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
+    """Return how many images of the first set have an exact copy in the second.
+
+    Args:
+        first: (N, H, W, 3) uint8.
+        second: (M, H, W, 3) uint8.
+    """
+    known = set(_digest(second))
+    return sum(digest in known for digest in _digest(first))
+
+
+def _digest(images: NDArray[np.uint8]) -> Iterator[bytes]:
+    """Yield what is equal for equal pixels."""
+    return (hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images)
 
 
 def correlate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:

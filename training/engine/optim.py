@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from training.engine.compilation import compile_for
 from training.engine.config import TrainConfig
-from training.engine.networks import WhitenedCnn
+from training.engine.networks import Network, WhitenedCnn
 
 NEWTON_SCHULZ_COEFFICIENTS: Final = (3.4445, -4.7750, 2.0315)
 """Quintic with the steepest slope at zero; singular values end in about [0.7, 1.2] (Jordan et al. 2024)."""
@@ -113,18 +113,35 @@ def build_optimizers(network: nn.Module, *, config: TrainConfig, dtype: torch.dt
 
 def _build_single(network: nn.Module, *, config: TrainConfig) -> torch.optim.Optimizer:
     """Build the one optimizer of every weight; matrices and filters are decayed, norms and biases are not."""
-    learning = [p for p in network.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"name": "weights", "params": [p for p in learning if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"name": "biases", "params": [p for p in learning if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    groups: list[dict[str, Any]] = []
+    for stage, rate in _divide_by_depth(network, config=config):
+        learning = [p for p in stage if p.requires_grad]
+        groups += [
+            {"name": name, "params": params, "lr": rate, "weight_decay": decay}
+            for name, params, decay in (
+                ("weights", [p for p in learning if p.ndim > 1], config.weight_decay),
+                ("biases", [p for p in learning if p.ndim <= 1], 0.0),
+            )
+            if params
+        ]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(groups, lr=config.learning_rate)
     if config.optimizer == "adam":
         return torch.optim.Adam(groups, lr=config.learning_rate)
     nesterov = config.momentum > 0
     return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, nesterov=nesterov)
+
+
+def _divide_by_depth(network: nn.Module, *, config: TrainConfig) -> list[tuple[list[nn.Parameter], float]]:
+    """Return the parameters that share a rate, with their peak rate; the head's, which is reported, come first.
+
+    Early layers hold what all pictures have in common and are changed less than late ones. Source: Howard & Ruder 2018,
+    arXiv 1801.06146 (discriminative fine-tuning); Clark et al. 2020, arXiv 2003.10555 (one factor per layer).
+    """
+    if config.layer_decay == 1:
+        return [(list(network.parameters()), config.learning_rate)]
+    stages = cast("Network", network).parameters_by_depth()
+    return [(stage, config.learning_rate * config.layer_decay**depth) for depth, stage in enumerate(stages)]
 
 
 def _build_muon(network: nn.Module, *, config: TrainConfig, dtype: torch.dtype) -> list[torch.optim.Optimizer]:

@@ -14,13 +14,14 @@ class StepReporter:
     """Emits a `step` event about once a second.
 
     Args:
+        phase: The phase under way.
         step: Steps taken so far.
         loss_sum: The epoch's summed loss so far.
         batch_size: Images in one step.
     """
 
-    def __init__(self, *, step: int, loss_sum: float, batch_size: int) -> None:
-        self.step, self.loss_sum, self.batch_size = step, loss_sum, batch_size
+    def __init__(self, *, phase: int, step: int, loss_sum: float, batch_size: int) -> None:
+        self.phase, self.step, self.loss_sum, self.batch_size = phase, step, loss_sum, batch_size
         self.since = time.monotonic()
 
     def is_due(self) -> bool:
@@ -33,6 +34,7 @@ class StepReporter:
         images = (step - self.step) * self.batch_size
         emit(
             "step",
+            phase=self.phase,
             epoch=epoch + 1,
             step=step,
             loss=(loss_sum - self.loss_sum) / images,

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import signal
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 import torch
 
-from training.engine.checkpoint import load_newest_checkpoint
+from training.engine.checkpoint import Checkpoint, load_newest_checkpoint
 from training.engine.config import TrainConfig, read_config
 from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE, PUBLISH_STAGES
-from training.engine.data import load_dataset
-from training.engine.data_checks import read_report, require_separate_splits
+from training.engine.data import Dataset, load_dataset
+from training.engine.data_checks import read_report, require_separate_auxiliary, require_separate_splits
 from training.engine.device import choose_device
 from training.engine.events import emit
 from training.engine.exceptions import EngineError, RankLostError, Reason
 from training.engine.fit import StopRequested, Trainer
 from training.engine.launch import STOP_SIGNALS
 from training.engine.memory import keep_freed_memory
+from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.package import is_disk_full
 from training.engine.publish import publish_package
 from training.engine.ranks import Ranks
-
-OUT_OF_MEMORY_MARKS = ("out of memory", "can't allocate memory", "std::bad_alloc")
+from training.engine.transfer import train_in_phases
 
 
 class StopFlag:
@@ -60,11 +60,12 @@ def run_fit(
         workdir: Directory that receives checkpoints and the package; created when missing.
         resume: A checkpoint, or a directory of checkpoints, to continue from.
         threads: Threads for one operation; torch's own choice when None.
-        accept_copies: Whether test images may be exact copies of training images.
+        accept_copies: Whether test images may be exact copies of training images, the auxiliary ones included.
     """
     stop = StopFlag()
     stop.install()
     keep_freed_memory()
+    config: TrainConfig | None = None
     ranks = Ranks()
     try:
         ranks = Ranks.join()
@@ -74,19 +75,21 @@ def run_fit(
             torch.set_num_threads(threads or max(1, torch.get_num_threads() // ranks.local_size))
         config = read_config(config_path)
         require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
+        if config.auxiliary_dataset and not accept_copies:
+            require_separate_auxiliary(Path(config.dataset), auxiliary=Path(config.auxiliary_dataset))
         _fit(config, workdir=workdir, resume=resume, stop=stop, ranks=ranks)
     except StopRequested as stopped:
         ranks.leave()
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))
         return EXIT_STOPPED
     except Exception as error:  # noqa: BLE001 - the process boundary: whatever it was, the supervisor is told
-        return _fail(error, ranks=ranks)
+        return _fail(error, config=config, ranks=ranks)
     return EXIT_FINISHED
 
 
-def _fail(error: Exception, *, ranks: Ranks) -> int:
+def _fail(error: Exception, *, config: TrainConfig | None, ranks: Ranks) -> int:
     """Tell why the run failed and return the exit code; one of several processes ends here."""
-    reason, detail = explain_failure(error)
+    reason, detail = explain_failure(error, config=config)
     if isinstance(error, RankLostError):
         reason, detail = ranks.read_failure() or (reason, detail)
     else:
@@ -100,16 +103,20 @@ def _fail(error: Exception, *, ranks: Ranks) -> int:
     return code
 
 
-def explain_failure(error: BaseException) -> tuple[Reason, str]:
-    """Return the `failed` event's reason and one sentence for a person."""
+def explain_failure(error: BaseException, *, config: TrainConfig | None = None) -> tuple[Reason, str]:
+    """Return the `failed` event's reason and one sentence for a person.
+
+    Args:
+        error: What ended the run.
+        config: The run's settings, when they could be read.
+    """
     if isinstance(error, EngineError):
         return error.reason, str(error)
     if is_disk_full(error):
         return "disk_full", "No space left on the disk that holds the run."
+    if is_out_of_memory(error):
+        return "out_of_memory", explain_shortage(error, config=config)
     text = str(error).strip()
-    is_memory = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-    if is_memory or (isinstance(error, RuntimeError) and any(mark in text.lower() for mark in OUT_OF_MEMORY_MARKS)):
-        return "out_of_memory", "The run needs more memory than there is: lower the batch size or the width."
     first_line = text.splitlines()[0] if text else "no details"
     return "error", f"Unexpected {type(error).__name__}: {first_line}"
 
@@ -129,20 +136,17 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
     """
     workdir.mkdir(parents=True, exist_ok=True)
     dataset = load_dataset(Path(config.dataset))
+    auxiliary = load_dataset(Path(config.auxiliary_dataset)) if config.auxiliary_dataset else None
     checkpoint = None if resume is None else load_newest_checkpoint(resume)
-    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
-    precision = config.precision if checkpoint is None else checkpoint.precision
-    trainer = Trainer(
-        config=config,
+    trainer = _train(
+        config,
         dataset=dataset,
-        device=choose_device(precision, ranks=ranks),
+        auxiliary=auxiliary,
         workdir=workdir,
+        checkpoint=checkpoint,
         is_stopping=lambda: ranks.agree(stop()),
         ranks=ranks,
     )
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    network = trainer.train()
     ranks.leave()
     if not ranks.is_first:
         return
@@ -151,14 +155,18 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         trainer.raise_if_stopping()
         emit("progress", done=done, total=len(PUBLISH_STAGES), message=message)
 
+    summary = trainer.selection.summarize()
     package = publish_package(
-        network,
+        trainer.network,
         config=config,
         dataset=dataset,
+        auxiliary=auxiliary,
+        training=trainer.train_split,
         validation=trainer.validation_split,
         device=trainer.device,
         workdir=workdir,
         parameter_counts=trainer.parameter_counts,
+        summary=summary,
         wall_seconds=trainer.position.seconds,
         on_stage=announce,
     )
@@ -167,5 +175,43 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         package=package.path.relative_to(workdir).as_posix(),
         package_sha256=package.sha256,
         metrics=dict(package.metrics),
+        training=summary,
         wall_seconds=trainer.position.seconds,
     )
+
+
+def _train(
+    config: TrainConfig,
+    *,
+    dataset: Dataset,
+    auxiliary: Dataset | None,
+    workdir: Path,
+    checkpoint: Checkpoint | None,
+    is_stopping: Callable[[], bool],
+    ranks: Ranks,
+) -> Trainer:
+    """Train in one phase or two, from the start or from a checkpoint.
+
+    Raises:
+        StopRequested: The process was told to end.
+    """
+    # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
+    device = choose_device(config.precision if checkpoint is None else checkpoint.precision, ranks=ranks)
+    if auxiliary is not None:
+        return train_in_phases(
+            config=config,
+            dataset=dataset,
+            auxiliary=auxiliary,
+            device=device,
+            workdir=workdir,
+            checkpoint=checkpoint,
+            is_stopping=is_stopping,
+            ranks=ranks,
+        )
+    trainer = Trainer(
+        config=config, dataset=dataset, device=device, workdir=workdir, is_stopping=is_stopping, ranks=ranks
+    )
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+    trainer.train()
+    return trainer

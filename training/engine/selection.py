@@ -34,6 +34,8 @@ class Selection:
             self.average = AveragedModel(network, multi_avg_fn=average_weights, use_buffers=True)
         self.best: dict[str, Tensor] = {}
         self.best_accuracy = -1.0
+        self.best_epoch: int | None = None
+        self.epochs_run = 0
         self.early_stopping = self._make_watch(config.early_stopping_patience)
         self.plateau = Plateau(self._make_watch(config.plateau_patience))
 
@@ -54,6 +56,7 @@ class Selection:
 
     def follow_epoch(self, *, loss: float | None, accuracy: float | None) -> None:
         """Take the validation figures of one more epoch; None where nothing is set aside for validation."""
+        self.epochs_run += 1
         if loss is None or accuracy is None:
             return
         figure = loss if self.config.monitor == "validation_loss" else accuracy
@@ -61,9 +64,17 @@ class Selection:
             self.early_stopping.observe(figure)
         if self.config.schedule == "plateau":
             self.plateau.observe(figure)
-        if self.config.tested_weights == "best" and accuracy > self.best_accuracy:
-            self.best_accuracy = accuracy
-            self.best = {name: tensor.clone() for name, tensor in self.measured.state_dict().items()}
+        if accuracy > self.best_accuracy:
+            self.best_accuracy, self.best_epoch = accuracy, self.epochs_run
+            if self.config.tested_weights == "best":
+                self.best = {name: tensor.clone() for name, tensor in self.measured.state_dict().items()}
+
+    def summarize(self) -> dict[str, int | None]:
+        """Return how many epochs were run, and which, counted from 1, had the best validation accuracy, for a manifest.
+
+        The run stopped early where fewer epochs were run than were configured.
+        """
+        return {"epochs_run": self.epochs_run, "best_epoch": self.best_epoch}
 
     def conclude(self) -> None:
         """Give the network the weights that are to be tested."""
@@ -81,6 +92,7 @@ class Selection:
         """Return the rest of what changes during a run, ready for JSON."""
         return {
             "best_accuracy": self.best_accuracy,
+            **self.summarize(),
             "early_stopping": self.early_stopping.state_dict(),
             "plateau": self.plateau.state_dict(),
         }
@@ -93,6 +105,7 @@ class Selection:
         best = strip(tensors, prefix=_BEST_PREFIX)
         self.best = {name: here[name].clone().copy_(tensor) for name, tensor in best.items()}
         self.best_accuracy = state["best_accuracy"]
+        self.best_epoch, self.epochs_run = state["best_epoch"], state["epochs_run"]
         self.early_stopping.load_state_dict(state["early_stopping"])
         self.plateau.load_state_dict(state["plateau"])
 

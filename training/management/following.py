@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Final, TextIO
 
 from django.core.management.base import CommandError, OutputWrapper
@@ -27,12 +28,13 @@ class Display:
 
     Args:
         stream: Where to write; a bar is drawn when it is a terminal.
-        epochs: How many epochs there will be; 0 for work without any.
+        epochs_by_phase: How many epochs there will be, as `TrainingRun.epochs_by_phase` has it; None for work without
+            any.
     """
 
-    def __init__(self, stream: TextIO | OutputWrapper, *, epochs: int = 0) -> None:
+    def __init__(self, stream: TextIO | OutputWrapper, *, epochs_by_phase: Mapping[int, int] | None = None) -> None:
         self._stream = stream
-        self._epochs = epochs
+        self._epochs = epochs_by_phase or {}
         self._is_terminal = stream.isatty()
         self._has_bar = False
         self._tenths = 0
@@ -43,9 +45,10 @@ class Display:
         self._stream.write(f"{text}\n")
         self._stream.flush()
 
-    def show_epoch(self, *, epoch: int, loss: float | None, accuracy: float | None, seconds: float) -> None:
+    def show_epoch(self, *, phase: int, epoch: int, loss: float | None, accuracy: float | None, seconds: float) -> None:
         """Write what an epoch measured: training loss, validation accuracy or, without one, training accuracy."""
-        figures = [f"epoch {epoch}/{self._epochs}"]
+        place = f"epoch {epoch}/{self._epochs[phase]}"
+        figures = [f"phase {phase}, {place}" if phase else place]
         if loss is not None:
             figures.append(f"loss {loss:.4f}")
         if accuracy is not None:
@@ -70,7 +73,13 @@ class Display:
         """Write what an engine's event tells."""
         if event["event"] == "epoch_end":
             accuracy = event["train_accuracy"] if event["validation_accuracy"] is None else event["validation_accuracy"]
-            self.show_epoch(epoch=event["epoch"], loss=event["train_loss"], accuracy=accuracy, seconds=event["seconds"])
+            self.show_epoch(
+                phase=event["phase"],
+                epoch=event["epoch"],
+                loss=event["train_loss"],
+                accuracy=accuracy,
+                seconds=event["seconds"],
+            )
         elif event["event"] == "progress":
             self.show_progress(done=event["done"], total=event["total"], message=event["message"])
 
@@ -120,8 +129,11 @@ def require_success(job: TrainingRun | DatasetImport) -> None:
 
 
 def _show_new_epochs(run: TrainingRun, *, display: Display, seen: int) -> int:
-    for row in EpochMetric.objects.filter(run=run, epoch__gt=seen):
+    """Show the epochs that ended after step `seen`; return the step at which the newest one did."""
+    for row in EpochMetric.objects.filter(run=run, step__gt=seen):
         accuracy = row.train_accuracy if row.validation_accuracy is None else row.validation_accuracy
-        display.show_epoch(epoch=row.epoch, loss=row.train_loss, accuracy=accuracy, seconds=row.seconds)
-        seen = row.epoch
+        display.show_epoch(
+            phase=row.phase, epoch=row.epoch, loss=row.train_loss, accuracy=accuracy, seconds=row.seconds
+        )
+        seen = row.step
     return seen

@@ -64,6 +64,12 @@ class Dataset(models.Model):
         return count_exact_copies(self.checks) if self.checks else 0
 
     @property
+    def has_copies(self) -> bool:
+        """Whether test images are known to be copies of training images, its own or those of a dataset compared."""
+        comparisons = self.checks.get("comparisons", [])
+        return any(found["exact"] for found in comparisons if found["first"] == "test" != found["second"])
+
+    @property
     def has_refused_copies(self) -> bool:
         """Whether copies across the splits stop its runs."""
         return self.copies_accepted_at is None and self.exact_copies > 0

@@ -62,6 +62,7 @@ class Promotion(models.Model):
     previous = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     at = models.DateTimeField(_("at"), auto_now_add=True)
+    is_mirrored = models.BooleanField(_("known to MLflow"), default=False)  # its alias followed this or a later one
 
     class Meta:
         verbose_name = _("promotion")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from training.engine.machine_memory import advise_less_memory
 from training.jobs import Job
 from training.models.dataset import Dataset
 
@@ -21,7 +22,11 @@ class TrainingRun(Job):
     checkpoint_step = models.PositiveIntegerField(_("its step"), default=0)
     metrics = models.JSONField(_("test metrics"), default=dict, blank=True)
     wall_seconds = models.FloatField(_("training seconds"), null=True, blank=True)
+    control_of = models.ForeignKey(
+        "self", verbose_name=_("control of"), on_delete=models.SET_NULL, null=True, blank=True, related_name="controls"
+    )
     mlflow_run_id = models.CharField(_("MLflow run"), max_length=64, blank=True, default="")
+    mlflow_state = models.CharField(_("last told MLflow"), max_length=16, blank=True, default="")  # a `TrackedState`
 
     class Meta:
         verbose_name = _("training run")
@@ -32,25 +37,47 @@ class TrainingRun(Job):
     def __str__(self) -> str:
         return _("Run %(number)s") % {"number": self.pk}
 
+    @property
+    def memory_advice(self) -> str:
+        """The batch size and the other settings that memory depends on."""
+        return advise_less_memory(self.config)
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether it learns from an auxiliary dataset first."""
+        return bool(self.config.get("auxiliary_dataset"))
+
+    @property
+    def epochs_by_phase(self) -> dict[int, int]:
+        """How many epochs each phase has; the phase is 0 where there is but one."""
+        epochs = int(self.config["epochs"])
+        return {1: int(self.config["auxiliary_epochs"]), 2: epochs} if self.is_transfer else {0: epochs}
+
 
 class EpochMetric(models.Model):
-    """What one epoch of a run measured. Accuracies are fractions in [0, 1]."""
+    """What one epoch of a run measured. Accuracies and F1 are fractions in [0, 1].
+
+    `phase` is 0 in a run of one phase, else 1 or 2; epochs count from 1 in each, steps go on over both.
+    """
 
     run = models.ForeignKey(TrainingRun, on_delete=models.CASCADE, related_name="epochs")
+    phase = models.PositiveSmallIntegerField(_("phase"), default=0)
     epoch = models.PositiveIntegerField(_("epoch"))
     step = models.PositiveIntegerField(_("step"))
+    images = models.PositiveBigIntegerField(_("training images seen"), null=True, blank=True)
     train_loss = models.FloatField(_("training loss"))
     train_accuracy = models.FloatField(_("training accuracy"))
     validation_loss = models.FloatField(_("validation loss"), null=True, blank=True)
     validation_accuracy = models.FloatField(_("validation accuracy"), null=True, blank=True)
+    f1_macro = models.FloatField(_("validation macro F1"), null=True, blank=True)
     learning_rate = models.FloatField(_("learning rate"))
     seconds = models.FloatField(_("seconds"))
 
     class Meta:
         verbose_name = _("epoch")
         verbose_name_plural = _("epochs")
-        ordering = ["run", "epoch"]
-        constraints = [models.UniqueConstraint(fields=["run", "epoch"], name="one_row_per_epoch")]
+        ordering = ["run", "phase", "epoch"]
+        constraints = [models.UniqueConstraint(fields=["run", "phase", "epoch"], name="one_row_per_epoch")]
 
     def __str__(self) -> str:
         return f"{self.run} · {self.epoch}"

@@ -44,7 +44,10 @@ def seconds_left(job: Job, *, last_epoch: EpochMetric | None = None, now: dateti
     if job.status != JobStatus.RUNNING or job.progress_done <= 0 or remaining <= 0:
         return None
     if last_epoch is not None and last_epoch.step > 0:
-        return last_epoch.seconds * last_epoch.epoch / last_epoch.step * remaining
+        # Steps count on from the first phase to the second, whose own number the engine told when it began.
+        is_second = last_epoch.phase > 1
+        steps = last_epoch.run.environment["steps_per_epoch"] if is_second else last_epoch.step / last_epoch.epoch
+        return float(last_epoch.seconds / steps * remaining)
     elapsed = elapsed_seconds(job, now=now)
     return None if elapsed is None else elapsed / job.progress_done * remaining
 

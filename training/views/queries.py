@@ -32,15 +32,17 @@ _RUN_LIST_FIELDS = (
 
 def runs_for_list() -> QuerySet[TrainingRun]:
     """Return the newest runs first, each with its newest `validation_accuracy`."""
-    newest = EpochMetric.objects.filter(run=OuterRef("pk")).order_by("-epoch").values("validation_accuracy")[:1]
+    newest = (
+        EpochMetric.objects.filter(run=OuterRef("pk")).order_by("-phase", "-epoch").values("validation_accuracy")[:1]
+    )
     runs: QuerySet[TrainingRun] = TrainingRun.objects.annotate(validation_accuracy=Subquery(newest))
     return runs.select_related("owner", "dataset", "version").only(*_RUN_LIST_FIELDS)
 
 
 def runs_for_page() -> QuerySet[TrainingRun]:
     """Return runs with all that one run's page shows."""
-    runs: QuerySet[TrainingRun] = TrainingRun.objects.select_related("owner", "dataset", "version")
-    return runs.defer("dataset__manifest", "dataset__checks", "version__manifest")
+    runs: QuerySet[TrainingRun] = TrainingRun.objects.select_related("owner", "dataset", "version", "control_of")
+    return runs.defer("dataset__manifest", "dataset__checks", "version__manifest", "control_of__log_tail")
 
 
 def newest_runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:

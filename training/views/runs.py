@@ -15,21 +15,31 @@ from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, ListView, View
 
 from training.choices import JobStatus
+from training.controls import find_counterpart, measure_difference
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.engine_texts import show_value, translate, translate_progress
 from training.exceptions import ServiceError
 from training.forms import RunForm
-from training.models import Dataset, TrainingRun
-from training.services import cancel_run, may_cancel, request_run
+from training.models import Dataset, EpochMetric, TrainingRun
+from training.services import cancel_run, may_cancel, request_control, request_run
 from training.storage import mlflow_address
 from training.views.access import PageAccessMixin
 from training.views.progress import elapsed_seconds, is_waiting_in_vain, poll_seconds, seconds_left, state_key
 from training.views.queries import runs_for_list, runs_for_page
 from training.views.reports import build_report
 
-_CURVES = ("train_loss", "validation_loss", "train_accuracy", "validation_accuracy", "learning_rate", "seconds")
+_CURVES = (
+    "phase",
+    "epoch",
+    "train_loss",
+    "validation_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "learning_rate",
+    "seconds",
+)
 
 
 class RunListView(PageAccessMixin, ListView[TrainingRun]):
@@ -107,9 +117,17 @@ class _RunPage(PageAccessMixin, DetailView[TrainingRun]):
         run = self.object
         epochs = list(run.epochs.all())
         last_epoch = epochs[-1] if epochs else None
+        phase = last_epoch.phase if last_epoch else min(run.epochs_by_phase)
+        counterpart = find_counterpart(run) if run.is_terminal else run.control_of
         return super().get_context_data(
             epochs=epochs,
             last_epoch=last_epoch,
+            phase=phase,
+            phase_epochs=run.epochs_by_phase[phase],
+            best_epoch=_find_best_epoch(epochs, phase=phase) if run.status == JobStatus.SUCCEEDED else None,
+            counterpart=counterpart,
+            difference=measure_difference(run, counterpart) if counterpart else None,
+            may_control=run.is_transfer and run.status == JobStatus.SUCCEEDED and counterpart is None,
             poll=poll_seconds(run),
             state_key=state_key(run),
             progress_text=translate_progress(run.progress_message),
@@ -166,10 +184,10 @@ class RunCurveView(PageAccessMixin, View):
     def get(self, request: HttpRequest, pk: int) -> JsonResponse:
         """Return one list per measure, all as long as the list of epochs."""
         run = get_object_or_404(TrainingRun.objects.only("config", "status"), pk=pk)
-        rows = list(run.epochs.values_list("epoch", *_CURVES))
-        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _name in ("epoch", *_CURVES)]
-        curves = dict(zip(("epoch", *_CURVES), columns, strict=True))
-        return JsonResponse({"status": run.status, "total_epochs": run.config.get("epochs"), **curves})
+        rows = list(run.epochs.values_list(*_CURVES))
+        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _name in _CURVES]
+        curves = dict(zip(_CURVES, columns, strict=True))
+        return JsonResponse({"status": run.status, "total_epochs": sum(run.epochs_by_phase.values()), **curves})
 
 
 class RunCancelView(PageAccessMixin, View):
@@ -188,6 +206,30 @@ class RunCancelView(PageAccessMixin, View):
         else:
             messages.success(request, _("Run %(number)s is being cancelled.") % {"number": pk})
         return redirect("run", pk=pk)
+
+
+class RunControlView(PageAccessMixin, View):
+    """Ask for the control of a transfer run."""
+
+    permission_required = "training.add_trainingrun"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
+        """Queue the control and show it."""
+        run = get_object_or_404(TrainingRun.objects.select_related("dataset"), pk=pk)
+        try:
+            control = request_control(owner=self.viewer, run=run)
+        except (ConfigError, ServiceError) as error:
+            messages.error(request, str(error))
+            return redirect("run", pk=pk)
+        return redirect("run", pk=control.pk)
+
+
+def _find_best_epoch(epochs: list[EpochMetric], *, phase: int) -> int | None:
+    """Return the first epoch of a phase with the best validation accuracy; None where nothing was set aside for it."""
+    accuracies = {row.epoch: row.validation_accuracy for row in epochs if row.phase == phase}
+    validated = {epoch: accuracy for epoch, accuracy in accuracies.items() if accuracy is not None}
+    return max(validated, key=validated.__getitem__) if validated else None
 
 
 def _runs_before(run: TrainingRun) -> int:

@@ -61,10 +61,14 @@ def test_sound_settings_pass(settings: dict[str, object]) -> None:
             "width_multiplier is 2.0; allowed is 1 for resnet18, whose width is part of its name.",
         ),
         (
+            {"depth": 3},
+            "depth is 3; allowed is 2 for resnet18, whose depth is part of its name.",
+        ),
+        (
             {"architecture": "whitened_cnn", "stem": "imagenet"},
             "stem is 'imagenet'; allowed is cifar for whitened_cnn.",
         ),
-        ({"architecture": "whitened_cnn", "dropout": 0.2}, "dropout is 0.2; allowed is 0.0 for whitened_cnn."),
+        ({"architecture": "whitened_cnn", "dropout": 0.2}, "dropout is 0.2; allowed is 0 for whitened_cnn."),
         ({"architecture": "whitened_cnn", "input_size": 64}, "input_size is 64; allowed is 32 for whitened_cnn."),
     ],
 )

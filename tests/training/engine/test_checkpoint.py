@@ -85,7 +85,7 @@ def test_unknown_schema_is_refused(tmp_path: Path) -> None:
     save(tmp_path, 1)
     path = tmp_path / "step-00000001" / "state.json"
     path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), "schema": 99}), encoding="utf-8")
-    with pytest.raises(CheckpointError, match="does not follow checkpoint schema 2"):
+    with pytest.raises(CheckpointError, match="does not follow checkpoint schema 3"):
         load_checkpoint(path.parent)
 
 

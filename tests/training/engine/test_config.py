@@ -11,6 +11,7 @@ from training.engine.config import TrainConfig, check_value, describe_allowed
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
+from training.engine.recipes.base import NEUTRAL
 
 
 def test_every_recipe_sets_a_tenth_aside_for_validation() -> None:
@@ -25,6 +26,11 @@ def test_every_field_is_described() -> None:
 def test_recipe_sets_every_field_but_dataset_and_recipe(name: str) -> None:
     assert [*RECIPES[name].defaults] == [field for field in FIELDS if field not in {"dataset", "recipe"}]
     assert TrainConfig.from_recipe(name, dataset="d").recipe == name
+
+
+def test_neutral_values_are_complete_and_do_not_contradict_each_other() -> None:
+    config = TrainConfig(**{"dataset": "d", "recipe": "fast", **NEUTRAL})  # type: ignore[arg-type]
+    assert config.to_dict() == {"dataset": "d", "recipe": "fast", **NEUTRAL}
 
 
 def test_round_trip_through_json() -> None:
@@ -100,5 +106,10 @@ def test_direct_construction_is_checked_too() -> None:
         dataclasses.replace(config, epochs=-1)
 
 
+def test_every_field_without_choices_has_bounds() -> None:
+    open_ended = [name for name, spec in FIELDS.items() if not spec.choices and spec.type != "bool"]
+    assert [name for name in open_ended if FIELDS[name].minimum is None or FIELDS[name].maximum is None] == []
+
+
 def test_allowed_text_is_described_by_its_length() -> None:
-    assert describe_allowed(FIELDS["dataset"]) == "text of 1 to 4096 characters"
+    assert str(describe_allowed(FIELDS["dataset"])) == "text of 1 to 4096 characters"

@@ -15,7 +15,12 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
     [
         (
             {"architecture": "resnet18"},
-            "optimizer is 'muon_sgd'; allowed is any other with architecture resnet18: its rates are whitened_cnn's.",
+            "optimizer is 'muon_sgd'; allowed is any other with resnet18: its rates are those of whitened_cnn.",
+        ),
+        ({"layer_decay": 0.5}, "layer_decay is 0.5; allowed is only 1 with architecture whitened_cnn."),
+        (
+            {"architecture": "resnet18", "optimizer": "muon_adamw", "layer_decay": 0.5},
+            "layer_decay is 0.5; allowed is only 1 with optimizer muon_adamw.",
         ),
         ({"schedule": "step"}, "step_epochs is 0; allowed is 1 or more with schedule step."),
         ({"step_epochs": 3}, "step_epochs is 3; allowed is only 0 with schedule linear."),
@@ -58,6 +63,27 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
             {"batch_size": 4, "accumulation_steps": 5},
             "accumulation_steps is 5; allowed is at most batch_size, 4.",
         ),
+        ({"auxiliary_epochs": 5}, "auxiliary_epochs is 5; allowed is only 0 without auxiliary_dataset."),
+        (
+            {"auxiliary_learning_rate": 0.1},
+            "auxiliary_learning_rate is 0.1; allowed is only 0 without auxiliary_dataset.",
+        ),
+        (
+            {"auxiliary_dataset": "d", "auxiliary_epochs": 5, "auxiliary_learning_rate": 0.1},
+            "auxiliary_dataset is 'd'; allowed is another dataset than the one that is trained on.",
+        ),
+        (
+            {"auxiliary_dataset": "other", "auxiliary_learning_rate": 0.1},
+            "auxiliary_epochs is 0; allowed is at least 1 with auxiliary_dataset.",
+        ),
+        (
+            {"auxiliary_dataset": "other", "auxiliary_epochs": 5},
+            "auxiliary_learning_rate is 0.0; allowed is at least 1e-05 with auxiliary_dataset.",
+        ),
+        (
+            {"auxiliary_dataset": "x", "auxiliary_epochs": 2, "auxiliary_learning_rate": 0.1, "warmup_epochs": 2},
+            "warmup_epochs is 2.0; allowed is less than auxiliary_epochs, 2.",
+        ),
         ({"batch_size": 500, "devices": 3}, "devices is 3; allowed is a divisor of batch_size, 500."),
         (
             {**ALBUMENTATIONS, "policy": "randaugment"},
@@ -92,6 +118,7 @@ def test_contradiction_is_refused(changes: dict[str, object], sentence: str) -> 
         {"mixup_probability": 0.5, "cutmix_probability": 0.5},
         {"mixup_alpha": 0, "validation_fraction": 0},
         ALBUMENTATIONS,
+        {"auxiliary_dataset": "other", "auxiliary_epochs": 1, "auxiliary_learning_rate": 0.1},
     ],
 )
 def test_what_fits_together_is_taken(changes: dict[str, object]) -> None:

@@ -16,6 +16,7 @@ from training.engine.data_checks import (
     check_dataset,
     count_exact_copies,
     read_report,
+    require_separate_auxiliary,
     require_separate_splits,
     write_report,
 )
@@ -112,6 +113,25 @@ def test_another_dataset_is_compared_by_class_name(tmp_path: Path) -> None:
     assert figures(report, "train", "other") == (17, 0, 1)
     assert figures(report, "test", "other") == (0, 0, 0)
     assert count_exact_copies(report) == 0
+
+
+def test_an_auxiliary_dataset_must_not_hold_test_images(tmp_path: Path) -> None:
+    path, other = make_dataset(tmp_path / "here"), make_dataset(tmp_path / "other", seed=1)
+    require_separate_auxiliary(path, auxiliary=other)
+    test = np.load(path / "test_images.npy")
+    with draft_dataset(tmp_path / "leaky") as draft:
+        draft.add("train", test[[3, 5, 5]], class_keys=["cat", "dog", "dog"], entry="")
+        draft.add("test", test[:4], class_keys=["cat", "cat", "dog", "dog"], entry="")
+        draft.publish(name="leaky", source="folder", by_class=False)
+    with pytest.raises(CopiesError) as caught:
+        require_separate_auxiliary(path, auxiliary=tmp_path / "leaky")
+    assert caught.value.count == 2
+    assert str(caught.value) == (
+        "2 of the test images are exact copies of training images of the auxiliary dataset leaky, so the test would "
+        "measure memory; accept them for this dataset or remove them."
+    )
+    report = check_dataset(path, against=[tmp_path / "leaky"])
+    assert [count_exact_copies(report, among=name) for name in ("train", "leaky", "unknown")] == [0, 2, 0]
 
 
 def test_correlation_ignores_brightness_and_knows_the_negative() -> None:

@@ -28,7 +28,7 @@ from training.engine.device import Device, choose_device
 from training.engine.evaluate import predict_logits
 from training.engine.events import parse_line
 from training.engine.exceptions import CheckpointError, DivergedError
-from training.engine.fit import StopRequested, Trainer
+from training.engine.fit import StopRequested, Trainer, Validation
 from training.engine.networks import WhitenedCnn
 from training.engine.optim import Muon
 from training.engine.seed import make_generator
@@ -94,7 +94,8 @@ def test_three_colours_are_learned(dataset: Dataset, tmp_path: Path, capsys: pyt
     epochs = events_of(capsys, "epoch_end")
     assert [(event["epoch"], event["step"]) for event in epochs] == [(n, 4 * n) for n in range(1, 7)]
     assert epochs[-1]["train_accuracy"] > 0.9
-    assert epochs[-1]["validation_accuracy"] == 1.0
+    assert (epochs[-1]["validation_accuracy"], epochs[-1]["f1_macro"]) == (1.0, 1.0)
+    assert {(event["phase"], event["images"]) for event in epochs} == {(0, 64)}
     assert epochs[-1]["train_loss"] < epochs[0]["train_loss"]
     assert epochs[-1]["learning_rate"] == pytest.approx(0.12 / 24)
 
@@ -235,7 +236,7 @@ def test_run_without_validation_reports_none(
 ) -> None:
     make_trainer(tiny_config(dataset.path, epochs=1, validation_fraction=0.0), dataset, tmp_path).train()
     (epoch,) = events_of(capsys, "epoch_end")
-    assert (epoch["validation_loss"], epoch["validation_accuracy"]) == (None, None)
+    assert (epoch["validation_loss"], epoch["validation_accuracy"], epoch["f1_macro"]) == (None, None, None)
 
 
 def test_batch_is_never_larger_than_the_data(dataset: Dataset, tmp_path: Path) -> None:
@@ -281,6 +282,14 @@ STATEFUL: dict[str, dict[str, object]] = {
     "adamw": {"optimizer": "adamw", "learning_rate": 0.01, "schedule": "cosine", "warmup_epochs": 0.5},
     "adam": {"optimizer": "adam", "learning_rate": 0.01, "schedule": "one_cycle"},
     "sgd": {"optimizer": "sgd", "learning_rate": 0.05, "schedule": "step", "step_epochs": 1, "gradient_clip": 0.5},
+    "layer_decay": {
+        "architecture": "test_resnet",
+        "width_multiplier": 1.0,
+        "optimizer": "adamw",
+        "learning_rate": 0.01,
+        "layer_decay": 0.5,
+        "warmup_epochs": 0.5,
+    },
     "muon_adamw": {"optimizer": "muon_adamw", "bias_learning_rate": 0.01, "head_learning_rate": 0.01},
     "average": {"ema_decay": 0.7},
     "best": {"tested_weights": "best", "ema_decay": 0.5},
@@ -326,9 +335,9 @@ def report_accuracies(trainer: Trainer, *accuracies: float) -> list[dict[str, to
     """Make a trainer believe in these validation accuracies; return the weights after each epoch, as they come."""
     seen: list[dict[str, torch.Tensor]] = []
 
-    def validate() -> tuple[float, float]:
+    def validate() -> Validation:
         seen.append({name: tensor.clone() for name, tensor in trainer.selection.measured.state_dict().items()})
-        return 1.0, accuracies[len(seen) - 1]
+        return Validation(loss=1.0, accuracy=accuracies[len(seen) - 1], f1_macro=0.5)
 
     trainer._validate = validate  # type: ignore[method-assign]
     return seen
@@ -367,6 +376,13 @@ def test_early_stopping_ends_the_run_and_stays_ended(
     resumed.train()
     assert events_of(capsys, "epoch_end") == []
     assert resumed.position.step == 16
+    assert trainer.selection.summarize() == resumed.selection.summarize() == {"epochs_run": 4, "best_epoch": 2}
+
+
+def test_without_validation_images_no_epoch_is_the_best(dataset: Dataset, tmp_path: Path) -> None:
+    trainer = make_trainer(tiny_config(dataset.path, validation_fraction=0.0), dataset, tmp_path)
+    trainer.train()
+    assert trainer.selection.summarize() == {"epochs_run": 2, "best_epoch": None}
 
 
 def test_plateau_lowers_the_rate(dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

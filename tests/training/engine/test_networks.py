@@ -13,9 +13,9 @@ from training.engine.networks import ScaledNorm, WhitenedCnn, build_network, cou
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.25, 0.3]
 
 
-def make_network(width_multiplier: float = 1.0) -> WhitenedCnn:
+def make_network(width_multiplier: float = 1.0, depth: int = 2) -> WhitenedCnn:
     torch.manual_seed(0)
-    return WhitenedCnn(class_count=10, mean=MEAN, std=STD, width_multiplier=width_multiplier)
+    return WhitenedCnn(class_count=10, mean=MEAN, std=STD, width_multiplier=width_multiplier, depth=depth)
 
 
 def test_two_million_parameters_of_which_filters_biases_and_head_learn() -> None:
@@ -73,6 +73,23 @@ def test_dirac_filters_pass_their_channel_through() -> None:
     conv = make_network(0.125).blocks[1].conv1
     features = torch.rand(1, 8, 6, 6)
     assert torch.equal(conv(features)[:, :8], features)  # type: ignore[operator]
+
+
+def test_two_convolutions_in_a_block_follow_one_another() -> None:
+    block = make_network(0.125).blocks[1].eval()
+    features = torch.rand(2, 8, 6, 6)
+    pooled = functional.max_pool2d(block.conv1(features), 2)
+    first = functional.gelu(block.norm1(pooled))
+    assert torch.equal(block(features), functional.gelu(block.norm2(block.conv2(first))))
+
+
+def test_more_convolutions_in_a_block_learn_what_is_added_to_the_first() -> None:
+    block = make_network(0.125, depth=3).blocks[1].eval()
+    features = torch.rand(2, 8, 6, 6)
+    pooled = functional.max_pool2d(block.conv1(features), 2)
+    first = functional.gelu(block.norm1(pooled))
+    second = functional.gelu(block.norm2(block.conv2(first)))
+    assert torch.equal(block(features), functional.gelu(block.norm3(block.conv3(second)) + first))
 
 
 def test_scales_stay_one_and_only_biases_learn() -> None:

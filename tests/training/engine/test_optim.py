@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 from tests.training.engine.tiny_data import tiny_config
-from training.engine.networks import WhitenedCnn
+from training.engine.networks import WhitenedCnn, build_network
+from training.engine.networks.timm_network import TimmNetwork
 from training.engine.optim import Muon, build_optimizers, orthogonalize
 
 
@@ -102,6 +104,47 @@ def test_single_optimizer_decays_matrices_and_spares_norms_and_biases(optimizer:
     assert (weights["weight_decay"], biases["weight_decay"]) == (0.05, 0.0)
     assert {group["initial_lr"] for group in built.param_groups} == {0.01}
     assert type(built).__name__.lower() == optimizer
+
+
+TIMM = {"architecture": "test_resnet", "width_multiplier": 1.0}
+
+
+def build_timm(**overrides: object) -> tuple[TimmNetwork, list[dict[str, Any]]]:
+    """Return a timm network of six parts, from the stem to the head, and the groups of its one optimizer."""
+    settings = {**TIMM, "optimizer": "sgd", "learning_rate": 0.8, "weight_decay": 0.05, **overrides}
+    network = build_network("test_resnet", class_count=3, mean=[0.5] * 3, std=[0.2] * 3)
+    assert isinstance(network, TimmNetwork)
+    (optimizer,) = build_optimizers(network, config=tiny_config(Path("d"), **settings), dtype=torch.float32)
+    return network, optimizer.param_groups
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adam", "sgd"])
+def test_rates_fall_by_one_factor_from_the_head_to_the_stem(optimizer: str) -> None:
+    network, groups = build_timm(optimizer=optimizer, layer_decay=0.5)
+    assert [(group["name"], group["initial_lr"], group["weight_decay"]) for group in groups] == [
+        (name, rate, decay)
+        for rate in (0.8, 0.4, 0.2, 0.1, 0.05, 0.025)
+        for name, decay in (("weights", 0.05), ("biases", 0.0))
+    ]
+    rates = {id(parameter): group["lr"] for group in groups for parameter in group["params"]}
+    stages = [{rates[id(dict(network.backbone.named_parameters())[name])] for name in s} for s in network.stages]
+    assert stages == [{0.025}, {0.05}, {0.1}, {0.2}, {0.4}]
+    assert [rates[id(parameter)] for parameter in network.backbone.fc.parameters()] == [0.8, 0.8]
+    assert len(rates) == len(list(network.parameters()))
+
+
+def test_frozen_stages_leave_the_rates_of_the_others_alone() -> None:
+    network = build_network("test_resnet", class_count=3, mean=[0.5] * 3, std=[0.2] * 3)
+    assert isinstance(network, TimmNetwork)
+    network.freeze(3)
+    config = tiny_config(Path("d"), **TIMM, optimizer="adamw", learning_rate=0.8, layer_decay=0.5)
+    (optimizer,) = build_optimizers(network, config=config, dtype=torch.float32)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]
+
+
+def test_without_a_layer_decay_all_stages_share_two_groups() -> None:
+    _, groups = build_timm()
+    assert [(group["name"], group["lr"]) for group in groups] == [("weights", 0.8), ("biases", 0.8)]
 
 
 def test_muon_leaves_convolutions_with_a_bias_to_the_other_optimizer() -> None:

@@ -99,7 +99,7 @@ def test_missing_albumentations_is_said_in_one_sentence(monkeypatch: pytest.Monk
         make_augmenter(**ALBUMENTATIONS)
     assert str(caught.value) == (
         "augmentation_backend is 'albumentations', whose package is not installed; "
-        "allowed is tensor, or albumentations after `pip install albumentations`."
+        "allowed is tensor, or albumentations after `make install-albumentations`."
     )
 
 

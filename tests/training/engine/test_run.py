@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import SafetensorError
@@ -55,6 +56,32 @@ def fit_here(config: Path, workdir: Path, *, resume: Path | None = None) -> int:
     return run_fit(config_path=config, workdir=workdir, resume=resume, threads=1)
 
 
+def test_two_phases_make_a_package_that_names_both_datasets(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_dataset(tmp_path / "other", class_keys=("red", "blue"), name="two-colours", seed=8)
+    first = {"auxiliary_dataset": str(other), "auxiliary_epochs": 1, "auxiliary_learning_rate": 0.06}
+    config = write_config(tmp_path / "run.json", dataset, **first)
+    assert fit_here(config, tmp_path / "work") == 0
+    finished = last_event(capsys)
+    manifest = verify_package(tmp_path / "work" / finished["package"]).raw
+    assert (manifest["config"]["dataset"], manifest["config"]["auxiliary_dataset"]) == ("colours", "two-colours")
+    assert (manifest["auxiliary_dataset"]["name"], manifest["auxiliary_dataset"]["train_count"]) == ("two-colours", 48)
+
+
+def test_test_images_in_the_auxiliary_dataset_stop_a_run(
+    tmp_path: Path, dataset: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = write_dataset(tmp_path / "copy", name="copy", seed=8)
+    np.save(copy / "train_images.npy", np.repeat(np.load(dataset / "test_images.npy"), 3, axis=0))
+    first = {"auxiliary_dataset": str(copy), "auxiliary_epochs": 1, "auxiliary_learning_rate": 0.06}
+    config = write_config(tmp_path / "run.json", dataset, **first)
+    assert fit_here(config, tmp_path / "work") == 1
+    failed = last_event(capsys)
+    assert failed["reason"] == "bad_dataset"
+    assert failed["detail"].startswith("24 of the test images are exact copies of training images of the auxiliary")
+
+
 def last_event(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     event = parse_line(capsys.readouterr().out.splitlines()[-1])
     assert event is not None
@@ -85,6 +112,8 @@ def test_finished_run_names_a_sound_package(dataset: Path, tmp_path: Path, capsy
     assert finished["event"] == "finished"
     assert finished["package_sha256"] == package.sha256
     assert finished["metrics"] == package.metrics
+    assert finished["training"] == package.raw["training"]
+    assert finished["training"]["epochs_run"] == 2
     assert finished["wall_seconds"] == package.raw["wall_seconds"] > 0
 
 
@@ -263,17 +292,6 @@ def test_missing_dataset_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[
             SafetensorError("I/O error: No space left on device (os error 28)"),
             "disk_full",
             "No space left on the disk that holds the run.",
-        ),
-        (MemoryError(), "out_of_memory", "The run needs more memory than there is: lower the batch size or the width."),
-        (
-            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
-            "out_of_memory",
-            "The run needs more memory than there is: lower the batch size or the width.",
-        ),
-        (
-            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
-            "out_of_memory",
-            "The run needs more memory than there is: lower the batch size or the width.",
         ),
         (ValueError("odd\nmore"), "error", "Unexpected ValueError: odd"),
         (KeyError(), "error", "Unexpected KeyError: no details"),

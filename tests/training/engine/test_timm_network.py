@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from torch import nn
 from torch.nn import functional
@@ -104,6 +105,7 @@ def test_more_frozen_stages_than_there_are_is_refused() -> None:
             {},
             r"^architecture is 'deit_tiny_distilled_patch16_224'; allowed is a network that classifies by",
         ),
+        ("coat_tiny", {}, r"^architecture is 'coat_tiny'; allowed is a network that classifies by a feature map\.$"),
     ],
 )
 def test_what_only_the_built_network_tells_is_refused_too(
@@ -111,6 +113,46 @@ def test_what_only_the_built_network_tells_is_refused_too(
 ) -> None:
     with pytest.raises(ConfigError, match=sentence):
         make_network(name, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (
+            TypeError("unexpected keyword"),
+            "architecture is 'test_resnet'; allowed is a network that can be built and asked with input_size 32 "
+            "(TypeError: unexpected keyword).",
+        ),
+        (
+            ZeroDivisionError(),
+            "architecture is 'test_resnet'; allowed is a network that can be built and asked with input_size 32 "
+            "(ZeroDivisionError: ZeroDivisionError).",
+        ),
+        (
+            RuntimeError("odd\nmore"),
+            "input_size is 32; allowed is a size that test_resnet can divide into its stages (odd).",
+        ),
+    ],
+)
+def test_whatever_a_network_fails_with_becomes_one_sentence(
+    error: Exception, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(ConfigError) as caught:
+        make_network()
+    assert str(caught.value) == sentence
+
+
+def test_a_lack_of_memory_is_not_blamed_on_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: object, **_options: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(timm, "create_model", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        make_network()
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,37 @@ from training.engine.constants import DATASET_SCHEMA
 CLASS_KEYS = ("blue", "green", "red")
 
 
-def write_dataset(path: Path, *, train_per_class: int = 24, test_per_class: int = 8) -> Path:
-    """Write noisy pictures of three colours in the house format and return the directory."""
+def write_dataset(
+    path: Path,
+    *,
+    train_per_class: int = 24,
+    test_per_class: int = 8,
+    class_keys: Sequence[str] = CLASS_KEYS,
+    name: str = "colours",
+    seed: int = 7,
+) -> Path:
+    """Write noisy pictures of the given colours in the house format and return the directory."""
     path.mkdir(parents=True)
-    generator = np.random.default_rng(7)
+    generator = np.random.default_rng(seed)
+    channels = 2 - np.array([CLASS_KEYS.index(key) for key in class_keys])
     splits, files = {}, {}
     for split, per_class in (("train", train_per_class), ("test", test_per_class)):
-        labels = np.repeat(np.arange(len(CLASS_KEYS), dtype=np.int64), per_class)
+        labels = np.repeat(np.arange(len(class_keys), dtype=np.int64), per_class)
         images = generator.integers(0, 160, (len(labels), 32, 32, 3), dtype=np.uint8)
-        images[np.arange(len(labels)), :, :, 2 - labels] += 60
+        images[np.arange(len(labels)), :, :, channels[labels]] += 60
         for part, array in (("images", images), ("labels", labels)):
             file = path / f"{split}_{part}.npy"
             np.save(file, array)
             files[file.name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        splits[split] = {"count": len(labels), "per_class": dict.fromkeys(CLASS_KEYS, per_class)}
+        splits[split] = {"count": len(labels), "per_class": dict.fromkeys(class_keys, per_class)}
     manifest: dict[str, Any] = {
         "schema": DATASET_SCHEMA,
-        "name": "colours",
+        "name": name,
         "notes": "Drawn by a test.",
         "source": "demo",
         "synthetic": True,
         "image_size": 32,
-        "class_keys": list(CLASS_KEYS),
+        "class_keys": list(class_keys),
         "splits": splits,
         "mean": [0.39, 0.39, 0.39],
         "std": [0.2, 0.2, 0.2],

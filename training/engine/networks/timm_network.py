@@ -20,12 +20,19 @@ from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.exceptions import ConfigError
 from training.engine.networks.base import Network
 from training.engine.networks.stems import use_cifar_stem
+from training.engine.out_of_memory import is_out_of_memory
 
 Layout = Literal["channels_first", "channels_last", "tokens", "none"]
 
 BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 DEFAULT_DROPOUT: Final = 0.2
+SIZE_FAILURES: Final = (AssertionError, RuntimeError, ValueError)
+"""What timm's networks raise where a size does not suit them."""
+
+FAILURES: Final = (*SIZE_FAILURES, ArithmeticError, AttributeError, LookupError, TypeError)
+"""And what those raise, of more than a thousand, that cannot be built or asked as the others are."""
+
 LOGIT_AGREEMENT: Final = 1e-3
 """Largest difference, relative to the largest logit, between timm's own answer and ours from the feature map."""
 
@@ -80,12 +87,22 @@ class TimmNetwork(Network):
         )
 
     @property
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors."""
+        return tuple(f"backbone.{name}" for name in self.head_names)
+
+    @property
     def stages(self) -> list[list[str]]:
         """The backbone's parameters by name, from the stem to the last stage; the head is in none."""
         head = set(self.head_names)
         groups = group_parameters(self.backbone, self.backbone.group_matcher(coarse=True))
         names = [[name for name in groups[key] if name not in head] for key in sorted(groups)]
         return [stage for stage in names if stage]
+
+    def parameters_by_depth(self) -> list[list[nn.Parameter]]:
+        """Return the parameters of the head, then of each stage towards the stem."""
+        by_name = dict(self.backbone.named_parameters())
+        return [[by_name[name] for name in names] for names in (self.head_names, *reversed(self.stages))]
 
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map (N, C, h, w)."""
@@ -172,12 +189,13 @@ class TimmNetwork(Network):
         probe = torch.linspace(0, 1, count).view(1, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
         images = self._enlarge(probe)
         try:
-            features = cast("Tensor", self.backbone.forward_features(images))
-            answer = cast("Tensor", self.backbone(images))
-        except (AssertionError, RuntimeError, ValueError) as error:
-            raise _wrong_size(self.name, input_size=self.input_size, error=error) from error
-        self.layout, self.prefix_tokens, self.grid_size = _describe_layout(features, backbone=self.backbone)
-        if self.layout == "none" or not _agree(self.classify(self._as_map(features)), answer):
+            features = self.backbone.forward_features(images)
+            answer = self.backbone(images)
+            self.layout, self.prefix_tokens, self.grid_size = _describe_layout(features, backbone=self.backbone)
+            is_usable = self.layout != "none" and _agree(self.classify(self._as_map(features)), answer)
+        except FAILURES as error:
+            raise _explain(error, name=self.name, input_size=self.input_size) from error
+        if not is_usable:
             raise _no_map(self.name)
         self.train()
 
@@ -194,8 +212,8 @@ def _create_backbone(name: str, *, class_count: int, input_size: int, dropout: f
     size: dict[str, Any] = {"img_size": input_size} if settings is not None and settings.fixed_input_size else {}
     try:
         backbone: Any = timm.create_model(name, num_classes=class_count, drop_rate=dropout, **size)
-    except (AssertionError, RuntimeError, ValueError) as error:
-        raise _wrong_size(name, input_size=input_size, error=error) from error
+    except FAILURES as error:
+        raise _explain(error, name=name, input_size=input_size) from error
     if getattr(backbone, "global_pool", None) == "token":
         try:
             backbone.reset_classifier(class_count, "avg")
@@ -210,15 +228,24 @@ def _no_map(name: str) -> ConfigError:
     return ConfigError(message, field="architecture", value=name)
 
 
-def _wrong_size(name: str, *, input_size: int, error: Exception) -> ConfigError:
-    """Make the sentence for an input size that an architecture does not take."""
+def _explain(error: Exception, *, name: str, input_size: int) -> ConfigError:
+    """Make the sentence for an architecture that timm cannot build, or that does not take an input size."""
+    if is_out_of_memory(error):
+        raise error
     reason = str(error).strip().partition("\n")[0] or type(error).__name__
+    if not isinstance(error, SIZE_FAILURES):
+        allowed = (
+            f"a network that can be built and asked with input_size {input_size} ({type(error).__name__}: {reason})"
+        )
+        return ConfigError(f"architecture is {name!r}; allowed is {allowed}.", field="architecture", value=name)
     message = f"input_size is {input_size}; allowed is a size that {name} can divide into its stages ({reason})."
     return ConfigError(message, field="input_size", value=input_size)
 
 
-def _describe_layout(features: Tensor, *, backbone: Any) -> tuple[Layout, int, int]:  # noqa: ANN401 - see above
+def _describe_layout(features: object, *, backbone: Any) -> tuple[Layout, int, int]:  # noqa: ANN401 - see above
     """Return how features are arranged, the number of prefix tokens and the side of the tokens' grid."""
+    if not isinstance(features, Tensor):  # several networks in one, each with a map of its own
+        return "none", 0, 0
     if features.ndim == 4:
         is_last = features.shape[3] == backbone.num_features != features.shape[1]
         return "channels_last" if is_last else "channels_first", 0, 0
@@ -230,8 +257,8 @@ def _describe_layout(features: Tensor, *, backbone: Any) -> tuple[Layout, int, i
     return "none", 0, 0
 
 
-def _agree(ours: Tensor, theirs: Tensor) -> bool:
+def _agree(ours: Tensor, theirs: object) -> bool:
     """Whether two answers have one shape and nearly the same values."""
-    if ours.shape != theirs.shape or ours.ndim != 2:
+    if not isinstance(theirs, Tensor) or ours.shape != theirs.shape or ours.ndim != 2:
         return False
     return bool((ours - theirs).abs().max() <= LOGIT_AGREEMENT * theirs.abs().max().clamp(min=1.0))

@@ -1,7 +1,8 @@
-"""The compact CIFAR network: a whitening layer, three blocks of two convolutions, a linear head.
+"""The compact CIFAR network: a whitening layer, three blocks of convolutions, a linear head.
 
 Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498, sections 3.1 (network),
-3.2 (whitening first layer) and 3.3 (Dirac initialisation). Written anew from the paper's description.
+3.2 (whitening first layer), 3.3 (Dirac initialisation) and 4 (deeper residual blocks for 96 %). Written anew from the
+paper's description.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from training.engine.architectures import MINIMUM_DEPTH
 from training.engine.config import TrainConfig
 from training.engine.constants import IMAGE_CHANNELS
 from training.engine.networks.base import Network
@@ -40,20 +42,40 @@ class ScaledNorm(nn.BatchNorm2d):
 
 
 class ConvBlock(nn.Module):
-    """Convolution, 2×2 max-pool, convolution; each convolution is normalised and followed by GELU."""
+    """Convolution, 2×2 max-pool, more convolutions; each is normalised and followed by GELU.
 
-    def __init__(self, channels_in: int, channels_out: int) -> None:
+    Where more than one convolution follows the pool, they learn what is added to their input (He et al. 2015,
+    arXiv 1512.03385).
+
+    Args:
+        channels_in: Channels that come in.
+        channels_out: Channels of every convolution.
+        depth: Number of convolutions, at least 2.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, depth: int) -> None:
         super().__init__()
-        self.conv1 = _dirac_conv(channels_in, channels_out)
-        self.norm1 = ScaledNorm(channels_out)
-        self.conv2 = _dirac_conv(channels_out, channels_out)
-        self.norm2 = ScaledNorm(channels_out)
+        self.depth = depth
+        for number in range(1, depth + 1):
+            self.add_module(f"conv{number}", _dirac_conv(channels_in if number == 1 else channels_out, channels_out))
+            self.add_module(f"norm{number}", ScaledNorm(channels_out))
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (N, C_in, H, W) to (N, C_out, H // 2, W // 2)."""
-        features = functional.max_pool2d(self.conv1(features), 2)
-        features = functional.gelu(self.norm1(features))
-        return functional.gelu(self.norm2(self.conv2(features)))
+        pooled = functional.gelu(self._normalise(1, functional.max_pool2d(self._convolve(1, features), 2)))
+        features = pooled
+        for number in range(2, self.depth + 1):
+            features = self._normalise(number, self._convolve(number, features))
+            if number == self.depth > 2:
+                features = features + pooled
+            features = functional.gelu(features)
+        return features
+
+    def _convolve(self, number: int, features: Tensor) -> Tensor:
+        return cast("Tensor", self.get_submodule(f"conv{number}")(features))
+
+    def _normalise(self, number: int, features: Tensor) -> Tensor:
+        return cast("Tensor", self.get_submodule(f"norm{number}")(features))
 
 
 class WhitenedCnn(Network):
@@ -64,18 +86,25 @@ class WhitenedCnn(Network):
         mean: Mean of each colour over the training images, in [0, 1].
         std: Standard deviation of each colour.
         width_multiplier: Multiplies `BLOCK_CHANNELS`.
+        depth: Convolutions in each block, at least 2.
     """
 
     def __init__(
-        self, *, class_count: int, mean: Sequence[float], std: Sequence[float], width_multiplier: float = 1.0
+        self,
+        *,
+        class_count: int,
+        mean: Sequence[float],
+        std: Sequence[float],
+        width_multiplier: float = 1.0,
+        depth: int = MINIMUM_DEPTH,
     ) -> None:
         super().__init__(mean=mean, std=std)
-        self.arguments = {"class_count": class_count, "width_multiplier": width_multiplier}
+        self.arguments = {"class_count": class_count, "width_multiplier": width_multiplier, "depth": depth}
         patch_size = IMAGE_CHANNELS * WHITENING_KERNEL**2
         self.whitening = nn.Conv2d(IMAGE_CHANNELS, 2 * patch_size, WHITENING_KERNEL)
         self.whitening.weight.requires_grad = False
         channels = [2 * patch_size, *(max(8, round(width_multiplier * width)) for width in BLOCK_CHANNELS)]
-        self.blocks = nn.Sequential(*(ConvBlock(*pair) for pair in pairwise(channels)))
+        self.blocks = nn.Sequential(*(ConvBlock(*pair, depth=depth) for pair in pairwise(channels)))
         self.head = nn.Linear(channels[-1], class_count, bias=False)
         with torch.no_grad():
             self.head.weight.div_(self.head.weight.std())
@@ -84,6 +113,11 @@ class WhitenedCnn(Network):
     def whitening_bias(self) -> nn.Parameter:
         """The only part of the first layer that learns, (24,)."""
         return cast("nn.Parameter", self.whitening.bias)
+
+    @property
+    def head_keys(self) -> tuple[str, ...]:
+        """Names, in the state dict, of the last layer's tensors."""
+        return ("head.weight",)
 
     def extract_features(self, images: Tensor) -> Tensor:
         """Map images (N, 3, H, W) in [0, 1] to the last feature map, (N, C, H // 8 - 1, W // 8 - 1) at 32 px.

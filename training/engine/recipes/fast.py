@@ -9,28 +9,18 @@ from __future__ import annotations
 
 from typing import Final
 
-from training.engine.recipes.base import Recipe
+from training.engine.recipes.base import NEUTRAL, Recipe
 
 FAST: Final = Recipe(
     name="fast",
     title="Fast",
     summary="A compact network of two million parameters that learns much from a short training.",
-    defaults={
+    defaults=NEUTRAL
+    | {
         "epochs": 13,
         "batch_size": 1000,
         "learning_rate": 0.24,
-        "seed": 0,
-        "validation_fraction": 0.1,
-        "precision": "auto",
-        "devices": 1,
         "architecture": "whitened_cnn",
-        "width_multiplier": 1.0,
-        "stem": "cifar",
-        "input_size": 32,
-        "pretrained": "none",
-        "weights_file": "",
-        "dropout": 0.0,
-        "frozen_stages": 0,
         "optimizer": "muon_sgd",
         "bias_learning_rate": 0.053,
         "head_learning_rate": 0.67,
@@ -40,37 +30,14 @@ FAST: Final = Recipe(
         "label_smoothing": 0.2,
         "whitening_bias_epochs": 3,
         "schedule": "linear",
-        "warmup_epochs": 0.0,
-        "step_epochs": 0,
-        "plateau_patience": 0,
-        "decay_factor": 0.1,
-        "peak_position": 0.3,
-        "gradient_clip": 0.0,
-        "accumulation_steps": 1,
-        "ema_decay": 0.0,
-        "monitor": "validation_accuracy",
-        "early_stopping_patience": 0,
-        "min_delta": 0.001,
         # The rate ends at zero, so the last weights are the ones that the schedule leads to; the best of a few epochs,
         # judged on 5,000 images, would mostly be the luckiest.
         "tested_weights": "last",
-        "augmentation_backend": "tensor",
         "crop_padding": 2,
-        "crop_fill": "reflect",
         "start_crop_size": 24,
         "full_size_from": 0.8,
         "flip": True,
         "flip_mode": "alternating",
-        "cutout": 0,
-        "color_jitter": 0.0,
-        "erasing_probability": 0.0,
-        "policy": "none",
-        "policy_operations": 2,
-        "policy_magnitude": 9,
-        "mixup_alpha": 0.2,
-        "mixup_probability": 0.0,
-        "cutmix_alpha": 1.0,
-        "cutmix_probability": 0.0,
     },
     source="Jordan 2024, arXiv 2404.00498 (airbench94) and Muon (Jordan et al. 2024)",
     measured=(

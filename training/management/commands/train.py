@@ -1,20 +1,26 @@
-"""`manage.py train --dataset NAME --recipe NAME --set key=value …`: queue a training run and watch it."""
+"""`manage.py train --dataset NAME --recipe NAME --set key=value …`: queue a training run and watch it.
+
+`manage.py train --control-of RUN` queues the control of a transfer run instead.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training import runner
+from training.controls import find_counterpart, measure_difference
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.exceptions import ServiceError
 from training.management.following import Display, follow, require_success
 from training.models import Dataset, ModelVersion, TrainingRun
-from training.services import request_run
+from training.services import request_control, request_run
 
 
 class Command(BaseCommand):
@@ -24,7 +30,14 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--dataset", required=True, help="name of an imported dataset")
+        what = parser.add_mutually_exclusive_group(required=True)
+        what.add_argument("--dataset", help="name of an imported dataset")
+        what.add_argument(
+            "--control-of",
+            type=int,
+            metavar="RUN",
+            help="number of a transfer run: train with its settings, without the first phase, on as many images",
+        )
         parser.add_argument("--recipe", default="fast", help=f"one of {', '.join(RECIPES)}; default: fast")
         parser.add_argument(
             "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change options of the recipe"
@@ -35,22 +48,13 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
         """Queue the run and, unless told otherwise, watch it."""
-        dataset = Dataset.objects.filter(name=options["dataset"]).first()
-        if dataset is None:
-            raise CommandError(_describe_missing_dataset(options["dataset"]))
-        overrides = dict(parse_setting(text) for text in options["set"])
         try:
-            run = request_run(
-                owner=None,
-                dataset=dataset,
-                recipe=options["recipe"],
-                overrides=overrides,
-                announce=not options["here"],
-            )
+            run = _request(options)
         except (ConfigError, ServiceError) as error:
             raise CommandError(str(error)) from error
-        display = Display(self.stderr if options["json"] else self.stdout, epochs=int(run.config["epochs"]))
-        display.show_line(f"{run} is queued: {run.recipe} on {dataset.name}.")
+        display = Display(self.stderr if options["json"] else self.stdout, epochs_by_phase=run.epochs_by_phase)
+        control = f", the control of run {run.control_of_id}" if run.control_of_id else ""
+        display.show_line(f"{run} is queued: {run.recipe} on {run.dataset.name}{control}.")
         if options["here"]:
             runner.execute_run(run.pk, listener=display.show_event)
             run.refresh_from_db()
@@ -70,6 +74,38 @@ class Command(BaseCommand):
                 f"Model version {version}: {version.test_accuracy:.2%} on the test split. "
                 f"Make it answer with: manage.py promote {version}"
             )
+        difference = _describe_difference(run)
+        if difference is not None:
+            display.show_line(
+                f"The first phase is worth {100 * difference['mean']:+.2f} points of test accuracy "
+                f"(95 % interval {100 * difference['low']:+.2f} to {100 * difference['high']:+.2f}, two independent "
+                f"shares of {difference['test_count']:,} test images), compared with run {difference['compared_with']}."
+            )
+
+
+def _request(options: Mapping[str, Any]) -> TrainingRun:
+    """Queue the run that the options describe.
+
+    Raises:
+        CommandError: the dataset or the run is unknown, or a control was to have settings of its own.
+        ConfigError: an option is refused.
+        ServiceError: the run is refused.
+    """
+    announce = not options["here"]
+    if options["control_of"] is not None:
+        if options["set"]:
+            message = "--set does not go with --control-of: a control has the settings of its run."
+            raise CommandError(message)
+        transfer = TrainingRun.objects.filter(pk=options["control_of"]).first()
+        if transfer is None:
+            message = f"There is no run {options['control_of']}."
+            raise CommandError(message)
+        return request_control(owner=None, run=transfer, announce=announce)
+    dataset = Dataset.objects.filter(name=options["dataset"]).first()
+    if dataset is None:
+        raise CommandError(_describe_missing_dataset(options["dataset"]))
+    overrides = dict(parse_setting(text) for text in options["set"])
+    return request_run(owner=None, dataset=dataset, recipe=options["recipe"], overrides=overrides, announce=announce)
 
 
 def parse_setting(text: str) -> tuple[str, object]:
@@ -107,6 +143,8 @@ def describe_run(run: TrainingRun) -> dict[str, Any]:
         "dataset": run.dataset.name,
         "recipe": run.recipe,
         "config": run.config,
+        "control_of": run.control_of_id,
+        "difference": _describe_difference(run),
         "environment": run.environment,
         "wall_seconds": run.wall_seconds,
         "metrics": run.metrics,
@@ -114,6 +152,15 @@ def describe_run(run: TrainingRun) -> dict[str, Any]:
         "package_sha256": version and version.package_sha256,
         "test_accuracy": version and version.test_accuracy,
     }
+
+
+def _describe_difference(run: TrainingRun) -> dict[str, Any] | None:
+    """Return how a transfer run and its control compare; None when there are not both."""
+    counterpart = find_counterpart(run)
+    difference = None if counterpart is None else measure_difference(run, counterpart)
+    if counterpart is None or difference is None:
+        return None
+    return {"compared_with": counterpart.pk, "mean": difference.mean, **asdict(difference)}
 
 
 def _describe_missing_dataset(name: str) -> str:

@@ -1,0 +1,28 @@
+"""Recipe `accurate`: the best accuracy of a network whose package stays below 10 MB.
+
+The network of recipe `fast` with residual blocks of three convolutions, a little narrower, trained for longer behind
+squares of cutout. Source: Jordan 2024, arXiv 2404.00498, section 4 (airbench96: deeper residual blocks and cutout for
+longer schedules); DeVries & Taylor 2017, arXiv 1708.04552 (cutout).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from training.engine.recipes.base import Recipe
+from training.engine.recipes.fast import FAST
+
+ACCURATE: Final = Recipe(
+    name="accurate",
+    title="Accurate",
+    summary="A deeper compact network and a longer training: for an hour on a small CPU, or a minute on a GPU.",
+    defaults={
+        **FAST.defaults,
+        "epochs": 24,
+        "width_multiplier": 0.875,
+        "depth": 3,
+        "cutout": 8,
+    },
+    source="Jordan 2024, arXiv 2404.00498 (airbench96) and DeVries & Taylor 2017, arXiv 1708.04552",
+    measured="not measured yet",
+)
