@@ -108,7 +108,7 @@ def test_more_settings_stay_folded_until_one_is_used(dataset: Dataset) -> None:
 def test_more_settings_are_grouped_by_what_they_are_about(dataset: Dataset) -> None:
     with override("fr"):
         groups = filled(dataset).more_settings
-    assert list(groups) == ["Entraînement", "Réseau", "Optimisation", "Augmentation"]
+    assert list(groups) == ["Entraînement", "Réseau", "Optimisation", "Augmentation", "Transfert"]
     assert [field.name for field in groups["Entraînement"]] == ["validation_fraction", "precision"]
     assert groups["Réseau"][0].name == "architecture"
 
