@@ -4,7 +4,8 @@
 
 Each seed is one fixed schedule in a fresh process; its clock starts with the process and stops when the single test
 evaluation is over (packaging is not counted). A seed reached the mark when its test accuracy did. With --plain-epochs
-each seed is followed by the plain port (`bench/plain.py`) with that schedule, and the ratio of the medians is told.
+the first seeds, as many as --plain-seeds says, are followed by the plain port (`bench/plain.py`) with that schedule,
+and the ratio of the medians is told.
 
     python -m bench.train --dataset DIR --device cuda [--seeds 5]
 
@@ -48,7 +49,7 @@ def summarise(runs: list[Measured], plain: list[Plain], *, recipe: str) -> dict[
         "dataset": runs[0].manifest["dataset"],
         "hardware": runs[0].manifest["hardware"],
         "versions": {**runs[0].manifest["versions"], "platform": platform.platform()},
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", "-m", "bench.train", *sys.argv[1:]]),
     }
 
 
@@ -86,6 +87,7 @@ def main() -> int:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--seeds", type=int, default=5, help="number of runs")
     parser.add_argument("--plain-epochs", type=int, default=0, help="epochs of the plain port; 0 leaves it out")
+    parser.add_argument("--plain-seeds", type=int, default=5, help="runs of the plain port")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a training option")
     parser.add_argument("--threads", type=int, help="threads for one operation")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
@@ -105,7 +107,7 @@ def main() -> int:
             options = {**overrides, "seed": seed}
             config = TrainConfig.from_recipe(arguments.recipe, dataset=str(dataset), **options)
             runs.append(measure(config, workdir=Path(folder) / str(seed), threads=arguments.threads, env=NO_CUDA))
-            if arguments.plain_epochs:
+            if arguments.plain_epochs and seed < arguments.plain_seeds:
                 plain.append(measure_plain(dataset, epochs=arguments.plain_epochs, seed=seed, env=NO_CUDA))
             print_table(runs, plain)
     output.parent.mkdir(parents=True, exist_ok=True)
