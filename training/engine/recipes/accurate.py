@@ -24,5 +24,8 @@ ACCURATE: Final = Recipe(
         "cutout": 8,
     },
     source="Jordan 2024, arXiv 2404.00498 (airbench96) and DeVries & Taylor 2017, arXiv 1708.04552",
-    measured="not measured yet",
+    measured=(
+        "90.89 % on JPEG-compressed CIFAR-10 without test-time augmentation, one run with seed 0 and "
+        "validation_fraction 0.02: 3,629 s of training on 2 shared cores of an AMD EPYC (Zen 4, bfloat16)."
+    ),
 )
