@@ -40,31 +40,31 @@ def augment(images: Tensor) -> Tensor:
         (N, 3, 32, 32) float.
     """
     padded = functional.pad(images, (SHIFT,) * 4, mode="reflect")
-    shifts = torch.randint(0, 2 * SHIFT + 1, (len(images), 2))
+    shifts = torch.randint(0, 2 * SHIFT + 1, (len(images), 2), device=images.device)
     result = torch.empty_like(images)
     for down in range(2 * SHIFT + 1):
         for right in range(2 * SHIFT + 1):
-            chosen = (shifts == torch.tensor([down, right])).all(dim=1)
+            chosen = (shifts == torch.tensor([down, right], device=images.device)).all(dim=1)
             result[chosen] = padded[chosen, :, down : down + 32, right : right + 32]
-    mirrored = torch.rand(len(images)) < 0.5
+    mirrored = torch.rand(len(images), device=images.device) < 0.5
     result[mirrored] = result[mirrored].flip(3)
     return result
 
 
 def train(dataset: Dataset, *, config: TrainConfig, device: Device) -> list[float]:
     """Train on the whole training split; return the test accuracy after each epoch."""
-    images = to_float(dataset.train.images).contiguous(memory_format=torch.channels_last)
-    labels = dataset.train.labels
+    images = to_float(dataset.train.images).contiguous(memory_format=torch.channels_last).to(device.torch_device)
+    labels = dataset.train.labels.to(device.torch_device)
     network = WhitenedCnn(class_count=len(dataset.class_keys), mean=dataset.mean, std=dataset.std)
-    network.adapt_to(images[:PATCH_IMAGES])
-    network = network.to(memory_format=torch.channels_last)
+    network.adapt_to(images[:PATCH_IMAGES].cpu())
+    network = network.to(device.torch_device).to(memory_format=torch.channels_last)
     optimizers = build_optimizers(network, config=config, dtype=device.dtype)
     steps_per_epoch = len(images) // config.batch_size
     accuracies = []
     for epoch in range(config.epochs):
         network.train()
         network.whitening_bias.requires_grad = epoch < config.whitening_bias_epochs
-        order = torch.randperm(len(images))
+        order = torch.randperm(len(images), device=images.device)
         for index in range(steps_per_epoch):
             batch = order[index * config.batch_size : (index + 1) * config.batch_size]
             with device.autocast():

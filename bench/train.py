@@ -4,7 +4,12 @@
 
 Each seed is one fixed schedule in a fresh process; its clock starts with the process and stops when the single test
 evaluation is over (packaging is not counted). A seed reached the mark when its test accuracy did. With --plain-epochs
-each seed is followed by the plain port (`bench/plain.py`) with that schedule, and the ratio of the medians is told.
+the first seeds, as many as --plain-seeds says, are followed by the plain port (`bench/plain.py`) with that schedule,
+and the ratio of the medians is told.
+
+    python -m bench.train --dataset DIR --device cuda [--seeds 5]
+
+measures on a GPU instead, as `bench/train_cuda.py` says.
 """
 
 from __future__ import annotations
@@ -13,107 +18,16 @@ import argparse
 import json
 import platform
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from bench.training_runs import MARK, ROOT, Measured, Plain, measure, measure_plain
 from training.engine.config import TrainConfig
-from training.engine.constants import PUBLISH_STAGES
-from training.engine.events import EpochEndEvent, parse_line
-from training.engine.package import verify_package
 
-ROOT = Path(__file__).parents[1]
-EXPORTING = PUBLISH_STAGES[2]
-MARK = 0.8709
-"""Test accuracy of the documented predecessor."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One seed.
-
-    Attributes:
-        seed: The seed.
-        seconds: From the start of the process to the end of the test evaluation.
-        test_accuracy: Fraction, of the stored weights, without test-time augmentation.
-        epoch_seconds: Wall time of each epoch.
-        validation_epoch: First epoch whose validation accuracy reached the mark.
-        manifest: The package's manifest.
-    """
-
-    seed: int
-    seconds: float
-    test_accuracy: float
-    epoch_seconds: list[float]
-    validation_epoch: int | None
-    manifest: dict[str, Any]
-
-
-def measure(config: TrainConfig, *, workdir: Path, threads: int | None) -> Measured:
-    """Train once in a fresh process.
-
-    Raises:
-        RuntimeError: The run did not finish.
-    """
-    workdir.mkdir(parents=True)
-    path = workdir / "run.json"
-    path.write_text(json.dumps(config.to_dict()), encoding="utf-8")
-    command = [sys.executable, "-m", "training.engine", "fit", "--config", str(path), "--workdir", str(workdir)]
-    command += ["--threads", str(threads)] if threads else []
-    started = time.perf_counter()
-    seconds, package = 0.0, None
-    epochs: list[EpochEndEvent] = []
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            event = parse_line(line)
-            if event is None:
-                continue
-            if event["event"] == "epoch_end":
-                epochs.append(event)
-            elif event["event"] == "progress" and event["message"] == EXPORTING:
-                seconds = time.perf_counter() - started
-            elif event["event"] == "finished":
-                package = workdir / str(event["package"])
-            elif event["event"] == "failed":
-                print(event["detail"], file=sys.stderr)
-    if package is None:
-        raise RuntimeError(f"The run ended with exit code {process.returncode} and no package.")
-    manifest = verify_package(package)
-    reached = (e["epoch"] for e in epochs if e["validation_accuracy"] is not None and e["validation_accuracy"] >= MARK)
-    return Measured(
-        seed=config.seed,
-        seconds=seconds,
-        test_accuracy=manifest.accuracy,
-        epoch_seconds=[event["seconds"] for event in epochs],
-        validation_epoch=next(reached, None),
-        manifest=dict(manifest.raw),
-    )
-
-
-@dataclass(frozen=True)
-class Plain:
-    """One run of the plain port.
-
-    Attributes:
-        seconds: From the start of the process to its end.
-        test_accuracies: After each epoch.
-    """
-
-    seconds: float
-    test_accuracies: list[float]
-
-
-def measure_plain(dataset: Path, *, epochs: int, seed: int) -> Plain:
-    """Run the plain port once in a fresh process."""
-    command = [sys.executable, "-m", "bench.plain", "--dataset", str(dataset), "--epochs", str(epochs)]
-    started = time.perf_counter()
-    done = subprocess.run([*command, "--seed", str(seed)], stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT)
-    return Plain(time.perf_counter() - started, json.loads(done.stdout)["test_accuracies"])
+NO_CUDA: Final = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def summarise(runs: list[Measured], plain: list[Plain], *, recipe: str) -> dict[str, Any]:
@@ -135,7 +49,7 @@ def summarise(runs: list[Measured], plain: list[Plain], *, recipe: str) -> dict[
         "dataset": runs[0].manifest["dataset"],
         "hardware": runs[0].manifest["hardware"],
         "versions": {**runs[0].manifest["versions"], "platform": platform.platform()},
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", "-m", "bench.train", *sys.argv[1:]]),
     }
 
 
@@ -173,10 +87,17 @@ def main() -> int:
     parser.add_argument("--recipe", default="fast")
     parser.add_argument("--seeds", type=int, default=5, help="number of runs")
     parser.add_argument("--plain-epochs", type=int, default=0, help="epochs of the plain port; 0 leaves it out")
+    parser.add_argument("--plain-seeds", type=int, default=5, help="runs of the plain port")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a training option")
     parser.add_argument("--threads", type=int, help="threads for one operation")
-    parser.add_argument("--output", type=Path, default=ROOT / "bench" / "results" / "train-cpu.json")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--output", type=Path, help="default: bench/results/train-DEVICE.json")
     arguments = parser.parse_args()
+    output: Path = arguments.output or ROOT / "bench" / "results" / f"train-{arguments.device}.json"
+    if arguments.device == "cuda":
+        from bench.train_cuda import measure_cuda  # noqa: PLC0415 - torch would sit beside every measured process
+
+        return measure_cuda(arguments.dataset.resolve(), seeds=arguments.seeds, output=output)
     overrides = parse_overrides(arguments.set)
     runs: list[Measured] = []
     plain: list[Plain] = []
@@ -185,14 +106,14 @@ def main() -> int:
         for seed in range(arguments.seeds):
             options = {**overrides, "seed": seed}
             config = TrainConfig.from_recipe(arguments.recipe, dataset=str(dataset), **options)
-            runs.append(measure(config, workdir=Path(folder) / str(seed), threads=arguments.threads))
-            if arguments.plain_epochs:
-                plain.append(measure_plain(dataset, epochs=arguments.plain_epochs, seed=seed))
+            runs.append(measure(config, workdir=Path(folder) / str(seed), threads=arguments.threads, env=NO_CUDA))
+            if arguments.plain_epochs and seed < arguments.plain_seeds:
+                plain.append(measure_plain(dataset, epochs=arguments.plain_epochs, seed=seed, env=NO_CUDA))
             print_table(runs, plain)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
     summary = summarise(runs, plain, recipe=arguments.recipe)
-    arguments.output.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    print(f"saved {arguments.output}")
+    output.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+    print(f"saved {output}")
     return 0
 
 

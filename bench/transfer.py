@@ -12,8 +12,8 @@ the target is a share of the rest, equal per class and drawn anew for each seed.
 
 In a pair both arms see the same target, and each has the peak rate that was best for it out of `RATES`: `--tune` finds
 it with a seed of its own, on training images outside target and auxiliary set, and later calls take it from the saved
-file. The first phase of two has the recipe's own rate. Every finished training is saved at once, and is not repeated by a later call; `--minutes` starts none that would
-probably end too late.
+file. The first phase of two has the recipe's own rate. Every finished training is saved at once, and is not repeated by
+a later call; `--minutes` starts none that would probably end too late.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from threading import Lock, Thread
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from django.conf import settings
@@ -68,40 +68,7 @@ class Scores:
     class_keys: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Predictor:
-    """One verified model version, ready to answer. Any number of threads may use it at once.
-
-    Attributes:
-        version: its row, as it was when loaded.
-        package: the verified package.
-        network: the compiled graph.
-        threshold: images whose score is lower may show none of the classes.
-        uses_energy: whether that score is the negative energy rather than the largest logit.
-    """
-
-    version: ModelVersion
-    package: PackageManifest
-    network: Network
-    threshold: float
-    uses_energy: bool
-
-    def classify(self, pixels: NDArray[np.uint8]) -> Scores:
-        """Ask the model.
-
-        Args:
-            pixels: (N, 32, 32, 3) uint8, RGB.
-        """
-        logits = self.network.logits(pixels)
-        confidence = _largest_logit(logits) if not self.uses_energy else _log_sum_exp(logits)
-        return Scores(
-            logits=logits,
-            probabilities=_softmax(logits / self.package.temperature),
-            out_of_distribution=tuple(bool(value) for value in confidence < self.threshold),
-            version_id=self.version.pk,
-            sha256=self.package.sha256,
-            class_keys=self.package.class_keys,
-        )
+ScoreFunction = Callable[[NDArray[np.float32]], NDArray[np.float64]]
 
 
 def _largest_logit(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -115,6 +82,45 @@ def _log_sum_exp(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     largest = logits.max(axis=1, keepdims=True).astype(np.float64)
     score: NDArray[np.float64] = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
     return score
+
+
+SCORE_FUNCTIONS: Final[Mapping[str, ScoreFunction]] = {"energy": _log_sum_exp, "max_logit": _largest_logit}
+"""Out-of-distribution scores by their name in manifests; they take the logits as they are, without the temperature."""
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """One verified model version, ready to answer. Any number of threads may use it at once.
+
+    Attributes:
+        version: its row, as it was when loaded.
+        package: the verified package.
+        network: the compiled graph.
+        score: how much an image looks like one of the classes: logits (N, K) → (N,).
+        threshold: images whose score is lower may show none of them.
+    """
+
+    version: ModelVersion
+    package: PackageManifest
+    network: Network
+    score: ScoreFunction
+    threshold: float
+
+    def classify(self, pixels: NDArray[np.uint8]) -> Scores:
+        """Ask the model.
+
+        Args:
+            pixels: (N, 32, 32, 3) uint8, RGB.
+        """
+        logits = self.network.logits(pixels)
+        return Scores(
+            logits=logits,
+            probabilities=_softmax(logits / self.package.temperature),
+            out_of_distribution=tuple(bool(value) for value in self.score(logits) < self.threshold),
+            version_id=self.version.pk,
+            sha256=self.package.sha256,
+            class_keys=self.package.class_keys,
+        )
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -136,13 +142,13 @@ def load_predictor(version: ModelVersion) -> Predictor:
         package = verify_package(version.path)
         if package.sha256 != version.package_sha256:
             raise PackageError(f"{version.path} is another package than {version.package_sha256}.")
-        score = package.raw["out_of_distribution"]
+        foreign = package.raw["out_of_distribution"]
         predictor = Predictor(
             version=version,
             package=package,
             network=Network(package, threads=settings.INFERENCE_THREADS, precision=precision),
-            threshold=float(score["threshold"]),
-            uses_energy=_uses_energy(score),
+            score=_find_score(foreign["score"]),
+            threshold=float(foreign["threshold"]),
         )
         _replay_golden_samples(predictor, tolerance=GOLDEN_TOLERANCE[precision])
     except (PackageError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
@@ -151,11 +157,11 @@ def load_predictor(version: ModelVersion) -> Predictor:
     return predictor
 
 
-def _uses_energy(score: Mapping[str, Any]) -> bool:
-    if score["score"] not in {"max_logit", "energy"}:
-        message = f"The manifest's out-of-distribution score {score['score']!r} is unknown."
+def _find_score(name: str) -> ScoreFunction:
+    if name not in SCORE_FUNCTIONS:
+        message = f"The manifest's out-of-distribution score is {name!r}; known are {' and '.join(SCORE_FUNCTIONS)}."
         raise PackageError(message)
-    return bool(score["score"] == "energy")
+    return SCORE_FUNCTIONS[name]
 
 
 def _replay_golden_samples(predictor: Predictor, *, tolerance: float) -> None:

@@ -166,6 +166,11 @@ MARKED: Final = frozenset(
         gettext_noop("Share of the training split, equal per class, that only measures."),
         gettext_noop("Precision"),
         gettext_noop("Arithmetic of convolutions; auto takes bfloat16 where it is faster."),
+        gettext_noop("Test-time augmentation"),
+        gettext_noop(
+            "Measure also what the mean answer to mirrored and shifted copies of a test image "
+            "would gain and cost; answers are given without."
+        ),
         gettext_noop("Seed"),
         gettext_noop("Start of every random draw."),
         # What a field accepts, by itself and beside others.
@@ -200,6 +205,7 @@ MARKED: Final = frozenset(
         # What an engine is at.
         gettext_noop("calibrating"),
         gettext_noop("evaluating on the test split"),
+        gettext_noop("answering images of no class"),
         gettext_noop("exporting"),
         gettext_noop("sealing the package"),
         gettext_noop("Writing the dataset"),

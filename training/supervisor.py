@@ -160,7 +160,7 @@ class _Supervision:
         self._next_poll = now
         self._kill_at = float("inf")
         self._readers: list[LineReader] = []
-        self._process = spawn(command, env=_engine_environment(), stdout=PIPE, stderr=PIPE)
+        self._process = spawn(command, env=engine_environment(), stdout=PIPE, stderr=PIPE)
 
     def run(self) -> Outcome:
         """Loop until the engine has ended."""
@@ -287,7 +287,7 @@ def _renew_connection(*, broken: bool = False) -> None:
         close_old_connections()
 
 
-def _engine_environment() -> dict[str, str]:
+def engine_environment() -> dict[str, str]:
     """Variables that let the engine be found from any folder and say where it crashed."""
     paths = [str(settings.BASE_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]
     return {"PYTHONPATH": os.pathsep.join(paths), "PYTHONFAULTHANDLER": "1", "PYTHONUNBUFFERED": "1"}

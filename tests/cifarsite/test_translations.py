@@ -27,6 +27,7 @@ MODULES = sorted(
 FUNCTIONS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy", "pgettext"}
 NO_WORDS = {
     "cifarsite",
+    "AUROC",
     "CIFAR",
     "English",
     "Français",

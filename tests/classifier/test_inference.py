@@ -16,7 +16,7 @@ import pytest
 from django.db import OperationalError
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from classifier.inference import ChampionSlot, ModelNotReady, load_predictor, predictor, warm_up
+from classifier.inference import SCORE_FUNCTIONS, ChampionSlot, ModelNotReady, load_predictor, predictor, warm_up
 from tests.tiny_model import COLOURS, SCALE, build_package, crown, expected_logits, register_version, write_package
 from training.choices import ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS
@@ -74,6 +74,26 @@ def test_a_colour_far_from_all_others_is_out_of_distribution(artifacts: Path, sc
     model = load_predictor(register_version(score=score, threshold=SCALE - 0.5))
     grey = np.full((1, 32, 32, 3), 170, dtype=np.uint8)
     assert model.classify(np.concatenate([plain(6), grey])).out_of_distribution == (False, True)
+
+
+def test_the_score_takes_the_logits_without_the_temperature() -> None:
+    logits = np.log(np.array([[1.0, 2.0, 5.0], [1.0, 1.0, 1.0]], dtype=np.float32))
+    np.testing.assert_allclose(SCORE_FUNCTIONS["energy"](logits), [np.log(8), np.log(3)], rtol=1e-6)
+    np.testing.assert_allclose(SCORE_FUNCTIONS["max_logit"](logits), [np.log(5), 0], rtol=1e-6)
+
+
+def test_the_temperature_does_not_change_what_is_foreign(artifacts: Path) -> None:
+    grey = np.full((1, 32, 32, 3), 170, dtype=np.uint8)
+    energy = float(SCORE_FUNCTIONS["energy"](expected_logits(grey))[0])
+    for temperature in (0.5, 4.0):
+        for threshold, is_foreign in ((energy - 0.01, False), (energy + 0.01, True)):
+            version = register_version(score="energy", threshold=threshold, temperature=temperature)
+            assert load_predictor(version).classify(grey).out_of_distribution == (is_foreign,)
+
+
+def test_an_unknown_score_is_refused_with_those_that_are_known(artifacts: Path) -> None:
+    with pytest.raises(ModelNotReady, match="score is 'vibes'; known are energy and max_logit"):
+        load_predictor(register_version(score="vibes"))
 
 
 def test_there_is_no_answer_without_a_champion() -> None:

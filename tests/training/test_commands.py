@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import sys
 from io import StringIO
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from training.engine.data_checks import read_report
 from training.management.commands.train import parse_setting
 from training.management.following import Display, follow
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun, Worker
+from training.registry import register_package
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -293,6 +296,63 @@ class TestCheckDataset:
         DatasetFactory.create(name="empty")
         assert refusal("check_dataset", "x") == "There is no dataset named x. Imported are: empty."
         assert "is not an imported dataset" in refusal("check_dataset", "empty")
+
+
+class TestEvaluate:
+    @pytest.fixture
+    def version(self, tiny_package: Path) -> ModelVersion:
+        return register_package(tiny_package)
+
+    @pytest.fixture(autouse=True)
+    def dataset(self, tiny_dataset: Path) -> Dataset:
+        manifest = json.loads((tiny_dataset / "manifest.json").read_text())
+        dataset: Dataset = DatasetFactory.create(
+            name="tiny", location=str(tiny_dataset), manifest=manifest, test_count=40
+        )
+        return dataset
+
+    def test_tables_fit_eighty_columns(self, version: ModelVersion) -> None:
+        lines = run_command("evaluate", str(version), "--dataset", "tiny", "--tta").splitlines()
+        assert max(map(len, lines)) <= 80
+        assert f"{version} on the 40 test images of tiny" in lines
+        assert f"accuracy                             {version.test_accuracy:8.2%}" in lines
+        titles = [line for before, line in pairwise(lines) if not before]
+        assert titles == [
+            "By class",
+            "Confusion matrix: of each true class (row), the percentage taken for each class",
+            "Most confused pairs",
+            "Hardest mistakes",
+            "Reliability",
+            "Images of no class",
+            "Test-time augmentation",
+        ]
+        served = version.manifest["out_of_distribution"]
+        assert "Each threshold keeps 95% of 20 validation images." in lines
+        assert f"The model serves {served['score']} with threshold {served['threshold']:.4f}, " in "\n".join(lines)
+
+    def test_json_is_one_object_and_another_dataset_with_other_classes_is_refused(
+        self, version: ModelVersion, tmp_path: Path
+    ) -> None:
+        printed = json.loads(run_command("evaluate", str(version), "--dataset", "tiny", "--json"))
+        assert (printed["version"], printed["package_sha256"]) == (str(version), version.package_sha256)
+        assert printed["metrics"]["confusion_matrix"] == version.manifest["metrics"]["confusion_matrix"]
+        other = DatasetFactory.create(name="other", location=str(make_dataset(tmp_path / "other")))
+        sentence = refusal("evaluate", str(version), "--dataset", other.name)
+        assert sentence.endswith("allowed is a dataset with the same classes in the same order.")
+
+    def test_wrong_names_are_one_sentence(self, version: ModelVersion) -> None:
+        assert refusal("evaluate", str(version), "--dataset", "x") == (
+            "There is no dataset named x. Imported are: tiny."
+        )
+        assert "v999999 names no model version" in refusal("evaluate", "v999999", "--dataset", "tiny")
+
+    def test_an_engine_that_dies_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        version = ModelVersionFactory.create()
+        die = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+        monkeypatch.setattr("training.management.engine_process.engine_command", lambda *_arguments: die)
+        assert refusal("evaluate", str(version), "--dataset", "tiny") == (
+            "The process was killed from outside (SIGKILL)."
+        )
 
 
 class TestPromote:

@@ -108,7 +108,8 @@ def test_more_settings_are_grouped_by_what_they_are_about(dataset: Dataset) -> N
     with override("fr"):
         groups = filled(dataset).more_settings
     assert list(groups) == ["Entraînement", "Réseau", "Optimisation", "Augmentation", "Transfert"]
-    assert [field.name for field in groups["Entraînement"]] == ["validation_fraction", "precision", "devices"]
+    run = ["validation_fraction", "precision", "devices", "test_time_augmentation"]
+    assert [field.name for field in groups["Entraînement"]] == run
     assert groups["Réseau"][0].name == "architecture"
 
 

@@ -1,4 +1,4 @@
-"""`python -m training.engine`: train models, import and check datasets without the site.
+"""`python -m training.engine`: train and evaluate models, import and check datasets without the site.
 
 Each command prints one JSON event a line on standard output; everything for people goes to standard error.
 """
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from training.engine.check_command import add_check_command
 from training.engine.dataset_commands import add_dataset_commands
+from training.engine.evaluate_command import add_evaluate_command
 from training.engine.fit_command import add_fit_command
 
 
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_fit_command(subparsers)
     add_dataset_commands(subparsers)
     add_check_command(subparsers)
+    add_evaluate_command(subparsers)
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser.parse_args(given, argparse.Namespace(given=given))
     return int(parsed.run(parsed))

@@ -44,14 +44,12 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     return math.exp((low + high) / 2)
 
 
-def fit_threshold(logits: Tensor, *, kept_fraction: float = KEPT_FRACTION) -> float:
-    """Find the largest logit below which an image counts as out of distribution.
-
-    Source: Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for Real-World Settings", arXiv 1911.11132.
+def fit_threshold(scores: Tensor, *, kept_fraction: float = KEPT_FRACTION) -> float:
+    """Find the score below which an image counts as out of distribution.
 
     Args:
-        logits: (N, K) float, of images of the known classes that the network was not trained on.
+        scores: (N,) float, of images of the known classes that the network was not trained on; larger for images that
+            look more like one of them.
         kept_fraction: Share of those images whose score is at least the threshold.
     """
-    scores = logits.double().max(dim=1).values
-    return scores.quantile(1 - kept_fraction, interpolation="lower").item()
+    return scores.double().quantile(1 - kept_fraction, interpolation="lower").item()

@@ -34,6 +34,7 @@ class TrainConfig:
     validation_fraction: float
     precision: str
     devices: int
+    test_time_augmentation: bool
     architecture: str
     width_multiplier: float
     depth: int

@@ -56,5 +56,11 @@ PARITY_IMAGE_COUNT: Final = 1000
 KEPT_FRACTION: Final = 0.95
 """Fraction of in-distribution validation images that the out-of-distribution threshold lets pass."""
 
-PUBLISH_STAGES: Final = ("calibrating", "evaluating on the test split", "exporting", "sealing the package")
+PUBLISH_STAGES: Final = (
+    "calibrating",
+    "evaluating on the test split",
+    "answering images of no class",
+    "exporting",
+    "sealing the package",
+)
 """Messages of the `progress` events between the last step of a run and its end."""

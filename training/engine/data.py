@@ -35,6 +35,10 @@ class Split:
         """Copy the given rows; `indices`: (M,) int64."""
         return Split(images=self.images[indices], labels=self.labels[indices])
 
+    def spread(self, count: int) -> Split:
+        """Copy `count` rows at even distances; all of them when there are no more."""
+        return self.select(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
+
     def to(self, device: torch.device) -> Split:
         """Return the split in a device's memory."""
         return Split(images=self.images.to(device), labels=self.labels.to(device))

@@ -107,6 +107,17 @@ def read_report(dataset: Path) -> dict[str, Any] | None:
     return report
 
 
+def list_test_copies(dataset: Path) -> list[int]:
+    """Return the positions of the test images that occur, exactly or nearly, among the training images.
+
+    Empty when the dataset was never checked.
+
+    Raises:
+        DatasetError: As `read_report`.
+    """
+    return list((read_report(dataset) or {}).get("test_copies", []))
+
+
 def summarize_report(report: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return a report without the list that may be as long as the test split; empty when there is none."""
     return {key: value for key, value in (report or {}).items() if key != "test_copies"}

@@ -1,6 +1,10 @@
-"""Logits of a whole split, without augmentation."""
+"""What a network says about images as they are: logits, and the features behind them."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -8,12 +12,25 @@ from torch import Tensor, nn
 from training.engine.augment import to_float
 from training.engine.data import Split
 from training.engine.device import Device, send
+from training.engine.networks import Network
 
-EVALUATION_BATCH_SIZE = 500
+EVALUATION_BATCH_SIZE: Final = 500
 """Large enough to fill a GPU, small enough for 1 GB of activations."""
 
 
-@torch.no_grad()
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a network says about N images.
+
+    Attributes:
+        logits: (N, K) float32 on the CPU.
+        features: (N, D) float32 on the CPU, what the last layer decides by.
+    """
+
+    logits: Tensor
+    features: Tensor
+
+
 def predict_logits(network: nn.Module, split: Split, *, device: Device) -> Tensor:
     """Classify every image of a split in evaluation mode; the network's mode is restored.
 
@@ -25,12 +42,38 @@ def predict_logits(network: nn.Module, split: Split, *, device: Device) -> Tenso
     Returns:
         (N, K) float32 on the CPU.
     """
+    (logits,) = _in_batches(network, split.images, forward=lambda images: (network(images),), device=device)
+    return logits
+
+
+def predict(network: Network, images: Tensor, *, device: Device) -> Answers:
+    """Classify images in evaluation mode and keep their features; the network's mode is restored.
+
+    Args:
+        network: The network.
+        images: (N, 32, 32, 3) uint8.
+        device: Where the network is, and in which precision to compute.
+    """
+
+    def forward(batch: Tensor) -> tuple[Tensor, Tensor]:
+        feature_map = network.extract_features(batch)
+        return network.classify(feature_map), network.pool(feature_map)
+
+    logits, features = _in_batches(network, images, forward=forward, device=device)
+    return Answers(logits=logits, features=features)
+
+
+@torch.no_grad()
+def _in_batches(
+    network: nn.Module, images: Tensor, *, forward: Callable[[Tensor], tuple[Tensor, ...]], device: Device
+) -> tuple[Tensor, ...]:
+    """Return what `forward` makes of all images (N, 32, 32, 3) uint8, each output as float32 on the CPU."""
     was_training = network.training
     network.eval()
     results = []
-    for images in torch.split(split.images, EVALUATION_BATCH_SIZE):
+    for batch in torch.split(images, EVALUATION_BATCH_SIZE):
         with device.autocast():
-            logits: Tensor = network(to_float(send(images, device.torch_device)))
-        results.append(logits.float())
+            outputs = forward(to_float(send(batch, device.torch_device)))
+        results.append([output.float() for output in outputs])
     network.train(was_training)
-    return torch.cat(results).cpu()
+    return tuple(torch.cat(parts).cpu() for parts in zip(*results, strict=True))

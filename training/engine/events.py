@@ -101,7 +101,9 @@ class ProgressEvent(TypedDict):
 
 
 class FinishedEvent(TypedDict):
-    """The work is done: a fit names its package and metrics, an import its dataset's manifest, a check its report.
+    """The work is done.
+
+    A fit names its package and metrics, an import its dataset's manifest, a check or an evaluation its report.
 
     `training` tells how many epochs were run, `epochs_run`, and which of them, counted from 1, had the best validation
     accuracy, `best_epoch`, null without validation images; of two phases it tells the second.

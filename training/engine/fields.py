@@ -78,6 +78,10 @@ _RUN: Final[dict[str, FieldSpec]] = {
         "Devices", "Graphics cards of one machine, or processes where it has none, that share each batch.", "int",
         minimum=1, maximum=64,
     ),
+    "test_time_augmentation": FieldSpec(
+        "Test-time augmentation", "Measure also what the mean answer to mirrored and shifted copies of a test image "
+        "would gain and cost; answers are given without.", "bool",
+    ),
 }  # fmt: skip
 """What a run is, whatever learns and however."""
 

@@ -18,7 +18,7 @@ def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("--config", required=True, type=Path, help="JSON file of a TrainConfig")
     parser.add_argument("--workdir", required=True, type=Path, help="receives checkpoints and the package")
     parser.add_argument("--resume", type=Path, metavar="CHECKPOINT_DIR", help="checkpoint to continue from")
-    parser.add_argument("--threads", type=_thread_count, help="threads for one operation")
+    parser.add_argument("--threads", type=thread_count, help="threads for one operation")
     parser.add_argument(
         "--accept-copies", action="store_true", help="train although test images are exact copies of training images"
     )
@@ -40,7 +40,8 @@ def _run_fit(arguments: argparse.Namespace) -> int:
     )
 
 
-def _thread_count(text: str) -> int:
+def thread_count(text: str) -> int:
+    """Read a number of threads, as `argparse` wants it."""
     value = int(text)
     if not 1 <= value <= 1024:
         raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1024")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from training.engine.mistakes import most_confused_pairs
 
 ECE_BINS: Final = 15
 """Bins of equal width over the confidence (Guo et al. 2017, arXiv 1706.04599)."""
@@ -18,8 +20,8 @@ def compute_metrics(
 ) -> dict[str, Any]:
     """Compute every figure that a model package reports.
 
-    `ece` and `nll` describe the probabilities that are served, softmax(logits / temperature); `loss` is the
-    cross-entropy of the raw logits, comparable with the validation curve.
+    `ece`, `reliability` and `nll` describe the probabilities that are served, softmax(logits / temperature); `loss` is
+    the cross-entropy of the raw logits: the log-loss before the temperature, comparable with the validation curve.
 
     Args:
         logits: (N, K) float.
@@ -34,6 +36,7 @@ def compute_metrics(
     confusion = confusion_matrix(logits.argmax(dim=1), labels, class_count=len(class_keys))
     per_class = per_class_metrics(confusion, class_keys=class_keys)
     calibrated = logits / temperature
+    reliability = reliability_curve(calibrated.softmax(dim=1), labels)
     return {
         "accuracy": top_k_accuracy(logits, labels, k=1),
         "top5_accuracy": top_k_accuracy(logits, labels, k=5),
@@ -43,7 +46,9 @@ def compute_metrics(
         },
         "per_class": per_class,
         "confusion_matrix": confusion.tolist(),
-        "ece": expected_calibration_error(calibrated.softmax(dim=1), labels),
+        "most_confused": most_confused_pairs(confusion, class_keys=class_keys),
+        "ece": expected_calibration_error(reliability),
+        "reliability": reliability,
         "nll": functional.cross_entropy(calibrated, labels).item(),
         "loss": functional.cross_entropy(logits, labels).item(),
     }
@@ -120,16 +125,30 @@ def compute_f1_macro(predicted: Tensor, labels: Tensor, *, class_count: int) -> 
     return sum(float(row["f1"]) for row in per_class) / class_count
 
 
-def expected_calibration_error(probabilities: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> float:
-    """Return the mean gap between confidence and accuracy, over bins of equal width weighted by their size.
+def reliability_curve(probabilities: Tensor, labels: Tensor, *, bins: int = ECE_BINS) -> list[dict[str, Any]]:
+    """Compare confidence with accuracy, bin by bin.
 
     Args:
         probabilities: (N, K) float, rows sum to 1.
         labels: (N,) int64.
-        bins: Number of bins; a bin holds confidences in (i / bins, (i + 1) / bins].
+        bins: Number of bins; bin i holds confidences in (i / bins, (i + 1) / bins].
+
+    Returns:
+        For each bin `count`, and mean `confidence` and `accuracy`, None where it holds no image.
     """
-    confidence, predicted = probabilities.max(dim=1)
-    correct = (predicted == labels).to(confidence.dtype)
+    confidence, predicted = probabilities.double().max(dim=1)
     bin_of = (confidence * bins).ceil().long().sub(1).clamp(0, bins - 1)
-    gaps = torch.zeros(bins, dtype=confidence.dtype).index_add_(0, bin_of, correct - confidence)
-    return gaps.abs().sum().item() / len(labels)
+    counts = torch.bincount(bin_of, minlength=bins)
+    columns = {"confidence": confidence, "accuracy": (predicted == labels).double()}
+    sums = {name: torch.bincount(bin_of, weights=values, minlength=bins) for name, values in columns.items()}
+    return [
+        {"count": count, **{name: total[row].item() / count if count else None for name, total in sums.items()}}
+        for row, count in enumerate(counts.tolist())
+    ]
+
+
+def expected_calibration_error(reliability: Sequence[Mapping[str, Any]]) -> float:
+    """Return the mean gap between confidence and accuracy over the bins of a curve, weighted by their counts."""
+    filled = [row for row in reliability if row["count"]]
+    gaps = sum(row["count"] * abs(row["accuracy"] - row["confidence"]) for row in filled)
+    return float(gaps / sum(row["count"] for row in filled))

@@ -4,61 +4,46 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from training.engine.assess import (
+    Assessment,
+    Material,
+    StageCallback,
+    assess_network,
+    describe_score,
+    gather_material,
+)
 from training.engine.augment import to_float
-from training.engine.calibrate import fit_temperature, fit_threshold
 from training.engine.config import TrainConfig
 from training.engine.constants import (
     GOLDEN_SAMPLE_COUNT,
     IMAGE_CHANNELS,
     IMAGE_SIZE,
-    KEPT_FRACTION,
     ONNX_NAME,
     PARITY_IMAGE_COUNT,
     PUBLISH_STAGES,
     WEIGHTS_NAME,
 )
 from training.engine.data import Dataset, Split
-from training.engine.data_checks import read_report
-from training.engine.device import Device, list_versions, reference_device
-from training.engine.evaluate import predict_logits
+from training.engine.data_checks import list_test_copies
+from training.engine.device import Device, list_versions
 from training.engine.export import PARITY_BATCH_SIZE, Parity, check_parity, export_onnx, round_weights, save_weights
-from training.engine.metrics import compute_metrics, leave_out_copies
 from training.engine.networks import Network
 from training.engine.package import PackageManifest, seal_package, verify_package
+from training.engine.scores import choose_score
 from training.engine.seed import make_generator
 
 PACKAGE_FOLDER: Final = "package"
 DRAFT_FOLDER: Final = ".package-draft"
-CALIBRATION_IMAGE_COUNT: Final = 2000
-"""Training images that calibrate when none were set aside for it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What was measured on the stored weights.
-
-    Attributes:
-        metrics: Figures of the test split.
-        temperature: Calibration temperature.
-        threshold: Largest logit below which an image counts as out of distribution.
-        calibration_split: Where the last two come from: "validation", or "train" when nothing was set aside.
-        logits: (N, K) float32 of the test split.
-    """
-
-    metrics: dict[str, Any]
-    temperature: float
-    threshold: float
-    calibration_split: str
-    logits: Tensor
 
 
 def publish_package(
@@ -66,13 +51,14 @@ def publish_package(
     *,
     config: TrainConfig,
     dataset: Dataset,
+    training: Split,
     validation: Split,
     device: Device,
     workdir: Path,
     parameter_counts: tuple[int, int],
-    training: Mapping[str, int | None],
+    summary: Mapping[str, int | None],
     wall_seconds: float,
-    on_stage: Callable[[int, str], None],
+    on_stage: StageCallback,
     auxiliary: Dataset | None = None,
 ) -> PackageManifest:
     """Measure the network with its weights as stored, and write the package.
@@ -81,11 +67,12 @@ def publish_package(
         network: The trained network; its weights are rounded to float16.
         config: The run's configuration.
         dataset: The data; its test split is used here and nowhere else.
+        training: Images that were learnt.
         validation: Images that were set aside; without any, training images calibrate.
         device: Where the network was trained, for the manifest.
         workdir: Directory that receives `package/<sha256>/`.
         parameter_counts: All parameters, and those that learned in some epoch.
-        training: How it went, as `Selection.summarize` tells it.
+        summary: How training went, as `Selection.summarize` tells it.
         wall_seconds: Time that training took.
         on_stage: Told the number, from 0, and the name of each of `PUBLISH_STAGES`; may raise to interrupt.
         auxiliary: What the network learned from first, if anything.
@@ -97,8 +84,17 @@ def publish_package(
     """
     network.requires_grad_(requires_grad=False).eval().cpu()
     round_weights(network)
-    measured = _measure(network, dataset=dataset, validation=validation, on_stage=on_stage)
-    on_stage(2, PUBLISH_STAGES[2])
+    material = gather_material(
+        class_keys=dataset.class_keys,
+        test=dataset.test,
+        training=training,
+        validation=validation,
+        copies=list_test_copies(dataset.path),
+    )
+    assessment = assess_network(
+        network, material=material, augments_at_test_time=config.test_time_augmentation, on_stage=on_stage
+    )
+    on_stage(3, PUBLISH_STAGES[3])
     draft = workdir / DRAFT_FOLDER
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(parents=True)
@@ -106,18 +102,18 @@ def publish_package(
     save_weights(network, draft / WEIGHTS_NAME)
     export_onnx(network, draft / ONNX_NAME)
     parity = _compare(draft / ONNX_NAME, network=network, dataset=dataset)
-    on_stage(3, PUBLISH_STAGES[3])
+    on_stage(4, PUBLISH_STAGES[4])
     manifest = {
         **_describe_run(config, dataset=dataset, auxiliary=auxiliary, device=device, wall_seconds=wall_seconds),
         **dict(zip(("mean", "std"), network.normalisation, strict=True)),
-        **_describe_measured(measured),
+        **_describe_measured(assessment, material=material),
         "architecture": {
             "name": config.architecture,
             "arguments": dict(network.arguments),
         },
-        "training": dict(training),
+        "training": dict(summary),
         "parameters": dict(zip(("total", "trainable"), parameter_counts, strict=True)),
-        "golden_samples": draw_golden_samples(dataset.test, logits=measured.logits, seed=config.seed),
+        "golden_samples": draw_golden_samples(dataset.test, logits=assessment.logits, seed=config.seed),
         "parity": parity.to_dict(),
     }
     return verify_package(seal_package(draft, manifest, workdir / PACKAGE_FOLDER))
@@ -144,39 +140,27 @@ def draw_golden_samples(split: Split, *, logits: Tensor, seed: int) -> list[dict
     ]
 
 
-def _measure(
-    network: Network, *, dataset: Dataset, validation: Split, on_stage: Callable[[int, str], None]
-) -> Measured:
-    """Calibrate on images that were set aside, then evaluate once on the test split."""
-    device = reference_device()
-    on_stage(0, PUBLISH_STAGES[0])
-    images = validation if len(validation) else _spread(dataset.train, count=CALIBRATION_IMAGE_COUNT)
-    logits = predict_logits(network, images, device=device)
-    temperature = fit_temperature(logits, images.labels)
-    on_stage(1, PUBLISH_STAGES[1])
-    test_logits = predict_logits(network, dataset.test, device=device)
-    metrics = compute_metrics(test_logits, dataset.test.labels, class_keys=dataset.class_keys, temperature=temperature)
-    report = read_report(dataset.path)
-    if report is not None and report["test_copies"]:
-        metrics |= leave_out_copies(test_logits, dataset.test.labels, copies=report["test_copies"])
-    return Measured(
-        metrics=metrics,
-        temperature=temperature,
-        threshold=fit_threshold(logits),
-        calibration_split="validation" if len(validation) else "train",
-        logits=test_logits,
-    )
+def draw_pictures(split: Split, *, mistakes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mistakes, each with its `picture`, a PNG in base64.
+
+    Args:
+        split: The images among which they are.
+        mistakes: See `hardest_mistakes`.
+    """
+    return [{**mistake, "picture": _encode_png(split.images[mistake["index"]])} for mistake in mistakes]
 
 
-def _spread(split: Split, *, count: int) -> Split:
-    """Select images at even distances, all of them when there are no more than `count`."""
-    return split.select(torch.linspace(0, len(split) - 1, min(count, len(split))).long())
+def _encode_png(image: Tensor) -> str:
+    """Return an image (32, 32, 3) uint8 as a PNG in base64."""
+    buffer = BytesIO()
+    Image.fromarray(image.numpy()).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 @torch.no_grad()
 def _compare(path: Path, *, network: Network, dataset: Dataset) -> Parity:
     """Compare graph and network on up to 1,000 images spread over the test split."""
-    images = to_float(_spread(dataset.test, count=PARITY_IMAGE_COUNT).images).contiguous()
+    images = to_float(dataset.test.spread(PARITY_IMAGE_COUNT).images).contiguous()
     logits = torch.cat([network(batch) for batch in torch.split(images, PARITY_BATCH_SIZE)])
     return check_parity(path, images=images, logits=logits)
 
@@ -215,14 +199,14 @@ def _describe_dataset(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def _describe_measured(measured: Measured) -> dict[str, Any]:
+def _describe_measured(assessment: Assessment, *, material: Material) -> dict[str, Any]:
     """Return the manifest's part that says how good the model is."""
+    served = choose_score(assessment.score_comparison)
+    policies = assessment.test_time_augmentation
     return {
-        "metrics": measured.metrics,
-        "calibration": {"temperature": measured.temperature, "split": measured.calibration_split},
-        "out_of_distribution": {
-            "score": "max_logit",
-            "threshold": measured.threshold,
-            "kept_fraction": KEPT_FRACTION,
-        },
+        "metrics": assessment.metrics,
+        "mistakes": draw_pictures(material.test, mistakes=assessment.mistakes),
+        "calibration": {"temperature": assessment.temperature, "split": material.held_out_from},
+        "out_of_distribution": describe_score(assessment, score=served["score"], threshold=served["threshold"]),
+        **({} if policies is None else {"test_time_augmentation": policies}),
     }

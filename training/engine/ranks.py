@@ -16,6 +16,8 @@ from typing import Final, cast
 import torch
 from torch import Tensor
 from torch import distributed as dist
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
 from training.engine.exceptions import RankLostError, Reason
 from training.engine.launch import is_rank
@@ -38,7 +40,7 @@ class Ranks:
     """
 
     def __init__(
-        self, *, rank: int = 0, size: int = 1, local_rank: int = 0, local_size: int = 1, store: dist.Store | None = None
+        self, *, rank: int = 0, size: int = 1, local_rank: int = 0, local_size: int = 1, store: Store | None = None
     ) -> None:
         self.rank, self.size, self.local_rank, self.local_size = rank, size, local_rank, local_size
         self._store = store
@@ -54,7 +56,7 @@ class Ranks:
         if not is_rank() or os.environ["WORLD_SIZE"] == "1":
             return cls()
         try:
-            store, rank, size = next(dist.rendezvous("env://", timeout=PATIENCE))
+            store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
             backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
         except RuntimeError as error:
@@ -121,7 +123,7 @@ class Ranks:
             alike = [tensor.detach() for tensor in tensors if tensor.dtype == dtype]
             flat = torch.cat([tensor.flatten() for tensor in alike])
             self._exchange(flat, operation)
-            for tensor, values in zip(alike, flat.split([tensor.numel() for tensor in alike]), strict=True):
+            for tensor, values in zip(alike, torch.split(flat, [tensor.numel() for tensor in alike]), strict=True):
                 tensor.copy_(values.view(tensor.shape))
 
     def _exchange(self, tensor: Tensor, operation: Callable[[Tensor], object]) -> None:

@@ -155,17 +155,18 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         trainer.raise_if_stopping()
         emit("progress", done=done, total=len(PUBLISH_STAGES), message=message)
 
-    training = trainer.selection.summarize()
+    summary = trainer.selection.summarize()
     package = publish_package(
         trainer.network,
         config=config,
         dataset=dataset,
         auxiliary=auxiliary,
+        training=trainer.train_split,
         validation=trainer.validation_split,
         device=trainer.device,
         workdir=workdir,
         parameter_counts=trainer.parameter_counts,
-        training=training,
+        summary=summary,
         wall_seconds=trainer.position.seconds,
         on_stage=announce,
     )
@@ -174,7 +175,7 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         package=package.path.relative_to(workdir).as_posix(),
         package_sha256=package.sha256,
         metrics=dict(package.metrics),
-        training=training,
+        training=summary,
         wall_seconds=trainer.position.seconds,
     )
 

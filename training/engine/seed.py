@@ -23,6 +23,7 @@ Purpose = Literal[
     "layers",
     "patches",
     "golden",
+    "foreign",
 ]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from training.class_names import display_name
+from training.views.reliability import ReliabilityBar, draw_reliability
 
 HEAT_LEVELS: Final = 8
 _SUMMARY: Final = (
@@ -20,6 +21,7 @@ _SUMMARY: Final = (
     "recall_macro",
     "ece",
     "nll",
+    "loss",
 )
 
 
@@ -32,6 +34,11 @@ class ConfusionCell:
     share: float
     level: int
     is_right: bool
+
+    @property
+    def percent(self) -> float:
+        """The share in percent, for tables that say so once."""
+        return 100 * self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +54,23 @@ class ClassRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfusedPair:
+    """How many pictures of a class were taken for another one, and which share of the class that is."""
+
+    name: str
+    predicted: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
 class TestReport:
     """What a trained model measured on the test split. Fractions in [0, 1]; None where the engine measured nothing."""
 
     summary: Mapping[str, float | None]
     rows: tuple[ClassRow, ...]
+    pairs: tuple[ConfusedPair, ...]
+    reliability: tuple[ReliabilityBar, ...]
 
     @property
     def names(self) -> list[str]:
@@ -77,7 +96,20 @@ def build_report(metrics: Mapping[str, Any]) -> TestReport | None:
         )
         for index, entry in enumerate(per_class)
     )
-    return TestReport(summary={name: metrics.get(name) for name in _SUMMARY}, rows=rows)
+    return TestReport(
+        summary={name: metrics.get(name) for name in _SUMMARY},
+        rows=rows,
+        pairs=tuple(
+            ConfusedPair(
+                name=display_name(pair["class_key"]),
+                predicted=display_name(pair["predicted"]),
+                count=pair["count"],
+                share=pair["share"],
+            )
+            for pair in metrics.get("most_confused", ())
+        ),
+        reliability=draw_reliability(metrics.get("reliability", ())),
+    )
 
 
 def _confusion_cells(row: int, counts: Sequence[int], names: Sequence[str]) -> tuple[ConfusionCell, ...]:

@@ -17,6 +17,7 @@ from training.exceptions import ClassesDifferError, ServiceError
 from training.models import ModelVersion
 from training.services import promote_version
 from training.views.access import PageAccessMixin
+from training.views.evaluation import build_evaluation
 from training.views.queries import versions_for_list, versions_with_history
 from training.views.reports import build_report
 
@@ -46,11 +47,12 @@ class VersionView(PageAccessMixin, DetailView[ModelVersion]):
         return versions_with_history()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the test report and the moment the package was sealed."""
+        """Add the test report, what else was evaluated, and the moment the package was sealed."""
         manifest = self.object.manifest
         return super().get_context_data(
             manifest=manifest,
             report=build_report(manifest["metrics"]),
+            evaluation=build_evaluation(manifest),
             sealed_at=parse_datetime(manifest.get("created_at", "")),
             **kwargs,
         )

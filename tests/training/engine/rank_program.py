@@ -6,13 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from tests.training.engine.tiny_data import tiny_config
-from training.engine import fit
 from training.engine.config import TrainConfig
 from training.engine.data import load_dataset
 from training.engine.device import choose_device
@@ -60,12 +60,12 @@ def train_all(dataset_path: Path, folder: Path, *, ranks: Ranks) -> None:
     def build(_config: TrainConfig, **arguments: Any) -> Network:
         return NormFree(**arguments)
 
-    whole, fit.build_from_config = fit.build_from_config, build
-    for name, changes in CASES.items():
-        config = tiny_config(dataset_path, **{"precision": "float32", **changes})
-        device = choose_device("float32", ranks=ranks)
-        Trainer(config=config, dataset=dataset, device=device, workdir=folder / name, ranks=ranks).train()
-    fit.build_from_config = whole
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.engine.fit.build_from_config", build)
+        for name, changes in CASES.items():
+            config = tiny_config(dataset_path, **{"precision": "float32", **changes})
+            device = choose_device("float32", ranks=ranks)
+            Trainer(config=config, dataset=dataset, device=device, workdir=folder / name, ranks=ranks).train()
 
 
 def learn_with_norms(*, ranks: Ranks) -> dict[str, Tensor]:

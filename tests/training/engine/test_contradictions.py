@@ -84,6 +84,7 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
             {"auxiliary_dataset": "x", "auxiliary_epochs": 2, "auxiliary_learning_rate": 0.1, "warmup_epochs": 2},
             "warmup_epochs is 2.0; allowed is less than auxiliary_epochs, 2.",
         ),
+        ({"batch_size": 500, "devices": 3}, "devices is 3; allowed is a divisor of batch_size, 500."),
         (
             {**ALBUMENTATIONS, "policy": "randaugment"},
             "policy is 'randaugment'; allowed is only none with augmentation_backend albumentations.",

@@ -10,7 +10,8 @@ from training.engine import evaluate
 from training.engine.augment import to_float
 from training.engine.data import Split
 from training.engine.device import choose_device
-from training.engine.evaluate import predict_logits
+from training.engine.evaluate import predict, predict_logits
+from training.engine.networks import build_network
 
 
 class Means(nn.Module):
@@ -28,6 +29,17 @@ def test_logits_keep_the_order_over_batches(monkeypatch: pytest.MonkeyPatch) -> 
     logits = predict_logits(network, Split(images=images, labels=torch.zeros(7)), device=choose_device("float32"))
     assert torch.equal(logits, to_float(images).mean(dim=(2, 3)))
     assert network.training
+
+
+def test_features_come_with_the_logits_that_they_lead_to() -> None:
+    network = build_network("whitened_cnn", class_count=3, mean=[0.5] * 3, std=[0.2] * 3, width_multiplier=0.0625)
+    images = torch.randint(0, 256, (5, 32, 32, 3), dtype=torch.uint8)
+    answers = predict(network.train(), images, device=choose_device("float32"))
+    assert network.training
+    with torch.no_grad():
+        network.eval()
+        assert torch.allclose(answers.logits, network(to_float(images)), atol=1e-6)
+        assert torch.allclose(answers.features, network.get_features(to_float(images)), atol=1e-6)
 
 
 @pytest.mark.parametrize(("precision", "is_rounded"), [("bfloat16", True), ("float32", False)])

@@ -13,6 +13,7 @@ from training.engine.metrics import (
     expected_calibration_error,
     leave_out_copies,
     per_class_metrics,
+    reliability_curve,
     top_k_accuracy,
 )
 
@@ -54,11 +55,24 @@ def test_calibration_error_by_hand() -> None:
     probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.4, 0.6]], dtype=torch.float64)
     labels = torch.tensor([0, 1, 0, 1])
     # Two bins of ten: 0.9 is right once in two (gap 0.4), 0.6 twice in two (gap 0.4).
-    assert expected_calibration_error(probabilities, labels, bins=10) == pytest.approx(0.4)
+    assert expected_calibration_error(reliability_curve(probabilities, labels, bins=10)) == pytest.approx(0.4)
 
 
 def test_certain_and_right_has_no_calibration_error() -> None:
-    assert expected_calibration_error(torch.eye(3, dtype=torch.float64), torch.arange(3)) == 0.0
+    curve = reliability_curve(torch.eye(3, dtype=torch.float64), torch.arange(3))
+    assert expected_calibration_error(curve) == 0.0
+    assert curve[-1] == {"count": 3, "confidence": 1.0, "accuracy": 1.0}
+    assert curve[:-1] == 14 * [{"count": 0, "confidence": None, "accuracy": None}]
+
+
+def test_reliability_bins_by_hand() -> None:
+    # Four bins: 0.5 is the upper end of the second, 0.55 and 0.75 are in the third, 0.8 in the last.
+    confidence = torch.tensor([0.5, 0.55, 0.75, 0.8], dtype=torch.float64)
+    curve = reliability_curve(torch.stack([confidence, 1 - confidence], dim=1), torch.tensor([0, 1, 0, 1]), bins=4)
+    assert [row["count"] for row in curve] == [0, 1, 2, 1]
+    assert [row["accuracy"] for row in curve] == [None, 1.0, 0.5, 0.0]
+    assert [row["confidence"] for row in curve[1:]] == pytest.approx([0.5, 0.65, 0.8])
+    assert expected_calibration_error(curve) == pytest.approx((0.5 + 2 * 0.15 + 0.8) / 4)
 
 
 def test_all_figures_of_a_small_case() -> None:
@@ -67,6 +81,12 @@ def test_all_figures_of_a_small_case() -> None:
     assert metrics["accuracy"] == 0.5
     assert metrics["top5_accuracy"] == 1.0
     assert metrics["confusion_matrix"] == CONFUSION
+    assert [(row["class_key"], row["predicted"]) for row in metrics["most_confused"]] == [
+        ("a", "b"),
+        ("b", "a"),
+        ("c", "a"),
+    ]
+    assert [row["count"] for row in metrics["reliability"]] == 7 * [0] + [6] + 7 * [0]
     assert metrics["precision_macro"] == pytest.approx(1 / 3)
     assert metrics["recall_macro"] == pytest.approx((2 / 3 + 1 / 2) / 3)
     assert metrics["f1_macro"] == pytest.approx((4 / 7 + 1 / 2) / 3)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from PIL import Image
 
 from tests.training.engine.tiny_data import CLASS_KEYS, tiny_config, write_dataset
 from training.engine.config import TrainConfig
@@ -19,7 +20,7 @@ from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.device import choose_device
 from training.engine.export import run_onnx
 from training.engine.fit import StopRequested, Trainer
-from training.engine.networks import build_network
+from training.engine.networks.stored import load_network
 from training.engine.package import PackageManifest
 from training.engine.publish import publish_package
 
@@ -39,11 +40,12 @@ def publish(
         trainer.train(),
         config=config,
         dataset=dataset,
+        training=trainer.train_split,
         validation=trainer.validation_split,
         device=trainer.device,
         workdir=workdir,
         parameter_counts=trainer.parameter_counts,
-        training={"epochs_run": 1, "best_epoch": None},
+        summary={"epochs_run": 1, "best_epoch": None},
         wall_seconds=12.5,
         on_stage=lambda done, message: (stages if stages is not None else []).append((done, message)),
     )
@@ -87,10 +89,47 @@ def test_measured_parts_have_their_shapes(package: PackageManifest) -> None:
     assert raw["metrics"]["accuracy"] == confusion.trace() / 24
     assert [row["class_key"] for row in raw["metrics"]["per_class"]] == list(CLASS_KEYS)
     assert raw["calibration"]["split"] == "validation"
-    assert raw["out_of_distribution"]["score"] == "max_logit"
-    assert raw["out_of_distribution"]["kept_fraction"] == 0.95
+    assert sum(row["count"] for row in raw["metrics"]["reliability"]) == 24
     assert (raw["parity"]["images"], raw["parity"]["top1_identical"]) == (24, True)
     assert raw["parity"]["max_abs_logit_difference"] <= raw["parity"]["tolerance"] == 1e-3
+
+
+def test_the_served_score_is_the_best_of_those_that_were_compared(package: PackageManifest) -> None:
+    found = package.raw["out_of_distribution"]
+    comparison = {row["score"]: row for row in found["comparison"]}
+    assert list(comparison) == ["energy", "max_logit", "nearest_class"]
+    served = comparison[found["score"]]
+    assert served["detected"] == max(comparison["energy"]["detected"], comparison["max_logit"]["detected"])
+    assert (found["threshold"], found["test_kept"]) == (served["threshold"], served["test_kept"])
+    assert found["kept_fraction"] == 0.95
+    assert {row["source"] for row in served["sources"]} == {
+        "noise",
+        "smooth_noise",
+        "flat",
+        "gradient",
+        "pixel_shuffle",
+        "patch_shuffle",
+        "shapes",
+    }
+
+
+def test_mistakes_carry_their_pictures(package: PackageManifest, dataset: Dataset) -> None:
+    mistakes = package.raw["mistakes"]
+    assert len(mistakes) == min(16, 24 - round(24 * package.accuracy))
+    for mistake in mistakes:
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(mistake["picture"]))))
+        assert np.array_equal(picture, dataset.test.images[mistake["index"]].numpy())
+        assert mistake["class_key"] == CLASS_KEYS[int(dataset.test.labels[mistake["index"]])] != mistake["predicted"]
+
+
+def test_test_time_augmentation_is_measured_when_asked(
+    package: PackageManifest, dataset: Dataset, tmp_path: Path
+) -> None:
+    assert "test_time_augmentation" not in package.raw
+    raw = publish(dataset, tmp_path, test_time_augmentation=True).raw
+    assert [row["name"] for row in raw["test_time_augmentation"]] == ["flip", "flip_shift"]
+    for row in raw["test_time_augmentation"]:
+        assert row["accuracy"] - row["gain"] == pytest.approx(raw["metrics"]["accuracy"])
 
 
 def golden_images(raw: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -122,16 +161,16 @@ def test_golden_samples_replay_in_openvino(package: PackageManifest, dataset: Da
     assert np.allclose(answers, [sample["logits"] for sample in package.raw["golden_samples"]], atol=1e-3)
 
 
-def test_stored_weights_rebuild_the_network(package: PackageManifest) -> None:
-    raw = package.raw
-    network = build_network(
-        raw["architecture"]["name"], mean=raw["mean"], std=raw["std"], **raw["architecture"]["arguments"]
-    )
-    network.load_state_dict(load_file(package.weights_path))
-    images = torch.from_numpy(golden_images(raw)).permute(0, 3, 1, 2).float() / 255
+def assert_answers_as_recorded(package: PackageManifest, *, tolerance: float) -> None:
+    images = torch.from_numpy(golden_images(package.raw)).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
-        logits = network.eval()(images)
-    assert torch.allclose(logits, torch.tensor([sample["logits"] for sample in raw["golden_samples"]]), atol=1e-5)
+        logits = load_network(package)(images)
+    recorded = torch.tensor([sample["logits"] for sample in package.raw["golden_samples"]])
+    assert torch.allclose(logits, recorded, atol=tolerance)
+
+
+def test_stored_weights_rebuild_the_network(package: PackageManifest) -> None:
+    assert_answers_as_recorded(package, tolerance=1e-5)
 
 
 def test_without_validation_training_images_calibrate(dataset: Dataset, tmp_path: Path) -> None:
@@ -175,14 +214,7 @@ def test_a_timm_network_is_trained_published_and_rebuilt(dataset: Dataset, tmp_p
     }
     assert raw["parameters"] == {"total": 11_178_051, "trainable": 11_178_051}
     assert (raw["mean"], raw["parity"]["top1_identical"]) == ([0.39, 0.39, 0.39], True)
-    network = build_network(
-        raw["architecture"]["name"], mean=raw["mean"], std=raw["std"], **raw["architecture"]["arguments"]
-    )
-    network.load_state_dict(load_file(package.weights_path))
-    images = torch.from_numpy(golden_images(raw)).permute(0, 3, 1, 2).float() / 255
-    with torch.no_grad():
-        logits = network.eval()(images)
-    assert torch.allclose(logits, torch.tensor([sample["logits"] for sample in raw["golden_samples"]]), atol=1e-4)
+    assert_answers_as_recorded(package, tolerance=1e-4)
 
 
 CHAMPIONS = sorted((Path(__file__).parents[3] / "training" / "champion").glob("[0-9a-f]*"))

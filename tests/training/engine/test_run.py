@@ -24,6 +24,7 @@ from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.events import parse_line
 from training.engine.exceptions import DatasetError, DivergedError, Reason
 from training.engine.package import verify_package
+from training.engine.ranks import Ranks
 from training.engine.run import explain_failure, run_fit
 
 ROOT = Path(__file__).parents[3]
@@ -303,7 +304,7 @@ def test_every_failure_has_a_reason_and_a_sentence(error: Exception, reason: Rea
 def test_unexpected_error_is_told_and_traced(
     dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: str) -> None:
+    def fail(_: str, *, ranks: Ranks) -> None:
         raise ZeroDivisionError("division by zero")
 
     monkeypatch.setattr(run, "choose_device", fail)

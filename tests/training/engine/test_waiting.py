@@ -43,7 +43,7 @@ CASES: dict[str, dict[str, object]] = {
 }
 
 
-class NoWaiting(TorchDispatchMode):
+class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses every operation that hands a value from the device to the interpreter.
 
     Args:
@@ -51,7 +51,7 @@ class NoWaiting(TorchDispatchMode):
     """
 
     def __init__(self, counters: list[torch.Tensor]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.counters = counters
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

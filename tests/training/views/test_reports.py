@@ -53,3 +53,17 @@ def test_metrics_without_a_matrix_still_have_their_table() -> None:
     report = build_report({key: value for key, value in metrics().items() if key != "confusion_matrix"})
     assert report is not None
     assert [row.cells for row in report.rows] == [(), ()]
+
+
+def test_what_older_metrics_lack_is_left_out() -> None:
+    report = build_report(metrics())
+    assert report is not None
+    assert (report.pairs, report.reliability, report.summary["loss"]) == ((), (), None)
+
+
+def test_pairs_have_the_readers_names() -> None:
+    pair = {"class_key": "cat", "predicted": "owl", "count": 4, "share": 0.04}
+    with override("fr"):
+        report = build_report({**metrics(), "most_confused": [pair]})
+    assert report is not None
+    assert [(pair.name, pair.predicted, pair.count, pair.share) for pair in report.pairs] == [("Chat", "owl", 4, 0.04)]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from typing import Any
 
 import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from tests.evaluated import evaluated_manifest
 from tests.factories import ModelVersionFactory, TrainingRunFactory
+from tests.tiny_model import picture
 from tests.training.people import Person, text_of
 from training.choices import ModelState
 from training.models import ModelVersion, Promotion
@@ -57,6 +61,32 @@ def test_a_version_tells_where_it_comes_from(operator: Person) -> None:
         assert file["sha256"] in shown
     assert f"Run {version.run.pk}" in shown
     assert "It has never been the champion." in shown
+
+
+def test_a_version_tells_where_it_errs(operator: Person) -> None:
+    version = ModelVersionFactory.create(**evaluated_manifest())
+    response = operator.get(reverse("version", args=[version.pk]))
+    shown = text_of(response)
+    assert "Confused most often True class Taken for Images Of its class dog cat 101 10.1%" in shown
+    assert "13% to 20%: 16.7% stated, 14.9% right, images: 12" in shown
+    assert "Energy in use 58.0% 0.903 94.0% Largest logit 51.7%" in shown
+    assert "Images with shuffled squares 58.0% 0.903 51.7% 0.893 45.8% 0.862" in shown
+    assert "Mirrored and shifted 6 91.30% 0.86 × 6.1" in shown
+    assert "Energy, threshold 10.800" in shown
+    assert "cat taken for dog, 99.8% sure" in shown
+    pictures = re.findall(r'src="data:image/png;base64,([^"]+)"', response.content.decode())
+    assert [base64.b64decode(text) for text in pictures] == [picture(number) for number in range(8)]
+
+
+def test_a_version_of_an_older_package_shows_what_it_has(operator: Person) -> None:
+    version = ModelVersionFactory.create()
+    shown = text_of(operator.get(reverse("version", args=[version.pk])))
+    assert "Largest logit, threshold 10.800" in shown
+    assert not [
+        title
+        for title in ("Confused most often", "How far", "Hardest", "Images of none", "Test-time")
+        if title in shown
+    ]
 
 
 def test_a_version_tells_who_promoted_it(operator: Person) -> None:

@@ -40,6 +40,7 @@ NEUTRAL: Final = MappingProxyType[str, Scalar](
         "validation_fraction": 0.1,
         "precision": "auto",
         "devices": 1,
+        "test_time_augmentation": False,
         "architecture": "resnet18",
         "width_multiplier": 1.0,
         "depth": 2,

@@ -40,7 +40,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
         """Check, store, and accept if that was asked for."""
-        dataset, *others = [_find(name) for name in (options["name"], *options["against"])]
+        dataset, *others = [find_dataset(name) for name in (options["name"], *options["against"])]
         display = Display(self.stderr if options["json"] else self.stdout)
         try:
             report = check_dataset(
@@ -59,7 +59,7 @@ class Command(BaseCommand):
             _show(report, dataset=dataset, display=display)
 
 
-def _find(name: str) -> Dataset:
+def find_dataset(name: str) -> Dataset:
     """Return the dataset of that name.
 
     Raises:

@@ -1,0 +1,77 @@
+"""Where a classifier errs: the pairs of classes that it confuses, and the images that it gets most wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from torch import Tensor
+from torch.nn import functional
+
+PAIR_COUNT: Final = 10
+"""Pairs of classes that are listed."""
+
+MISTAKE_COUNT: Final = 16
+"""Images that are listed; their pictures travel in the manifest."""
+
+
+def most_confused_pairs(
+    confusion: Tensor, *, class_keys: Sequence[str], limit: int = PAIR_COUNT
+) -> list[dict[str, Any]]:
+    """List the pairs of a true and a predicted class with the most images, the most first; ties in label order.
+
+    Args:
+        confusion: (K, K) int64, rows are true classes.
+        class_keys: Names of the K classes.
+        limit: How many pairs at most.
+
+    Returns:
+        For each pair `class_key`, `predicted`, `count` and `share`, the fraction of the true class's images.
+    """
+    wrong = confusion.clone().fill_diagonal_(0)
+    support = confusion.sum(dim=1)
+    cells = wrong.flatten().argsort(descending=True, stable=True)[:limit]
+    pairs = [(cell // len(class_keys), cell % len(class_keys)) for cell in cells.tolist()]
+    return [
+        {
+            "class_key": class_keys[row],
+            "predicted": class_keys[column],
+            "count": int(wrong[row, column]),
+            "share": int(wrong[row, column]) / int(support[row]),
+        }
+        for row, column in pairs
+        if wrong[row, column]
+    ]
+
+
+def hardest_mistakes(
+    logits: Tensor, labels: Tensor, *, class_keys: Sequence[str], temperature: float, limit: int = MISTAKE_COUNT
+) -> list[dict[str, Any]]:
+    """List the wrongly classified images whose true class seemed the least likely, the worst first.
+
+    Args:
+        logits: (N, K) float.
+        labels: (N,) int64.
+        class_keys: Names of the K classes.
+        temperature: Calibration temperature.
+        limit: How many images at most.
+
+    Returns:
+        For each image `index`, its position in the split, `class_key`, `predicted`, `confidence`, the probability of
+        the predicted class, and `loss`, the cross-entropy; both of softmax(logits / temperature).
+    """
+    calibrated = logits.double() / temperature
+    losses = functional.cross_entropy(calibrated, labels, reduction="none")
+    confidence, predicted = calibrated.softmax(dim=1).max(dim=1)
+    wrong = (predicted != labels).nonzero().flatten()
+    worst = wrong[losses[wrong].argsort(descending=True, stable=True)[:limit]]
+    return [
+        {
+            "index": index,
+            "class_key": class_keys[int(labels[index])],
+            "predicted": class_keys[int(predicted[index])],
+            "confidence": confidence[index].item(),
+            "loss": losses[index].item(),
+        }
+        for index in worst.tolist()
+    ]
