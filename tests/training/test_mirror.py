@@ -18,7 +18,7 @@ from training.mirror import describe_run, mirror_champion, mirror_run, runs_behi
 from training.models import ModelVersion, Promotion, TrainingRun
 from training.services import promote_version
 from training.tracking import MODEL, MlflowUnavailableError, TrackedState, name_parameters
-from training.tracking.store import CHAMPION, connect, ensure_run, find_run, find_version, set_state
+from training.tracking.store import CHAMPION, connect, ensure_run, find_run, find_version, point_champion, set_state
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -51,7 +51,7 @@ def make_version(**options: Any) -> ModelVersion:
 def run_of(version: ModelVersion, client: MlflowClient) -> Run:
     """The MLflow run whose package is registered."""
     number = find_version(client, version.package_sha256)
-    return client.get_run(client.get_model_version(MODEL, str(number)).run_id)
+    return client.get_run(client.get_model_version(MODEL, str(number)).run_id or "")
 
 
 def versions_of(version: ModelVersion, client: MlflowClient) -> list[int]:
@@ -84,6 +84,7 @@ class TestRun:
         info = client.get_run(run_id).info
         assert info.status == state
         assert info.end_time == (None if run.finished_at is None else int(run.finished_at.timestamp() * 1000))
+        assert run.started_at is not None
         assert info.start_time == int(run.started_at.timestamp() * 1000)
 
     def test_a_run_that_mlflow_never_heard_of_stays_unknown(self, client: MlflowClient) -> None:
@@ -250,13 +251,12 @@ class TestChampion:
     ) -> None:
         first, second = make_version(), make_version()
         promotion = promote_version(version=first, by=None)
-        point = mirror.point_champion
 
         def promote_meanwhile(client: MlflowClient, number: int) -> None:
-            monkeypatch.setattr(mirror, "point_champion", point)
+            monkeypatch.setattr(mirror, "point_champion", point_champion)
             later = promote_version(version=second, by=None)
             mirror_champion(later.pk)  # by another worker, which is quicker
-            point(client, number)
+            point_champion(client, number)
 
         monkeypatch.setattr(mirror, "point_champion", promote_meanwhile)
         mirror_champion(promotion.pk)

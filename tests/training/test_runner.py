@@ -19,13 +19,13 @@ from training import import_work, run_work, runner
 from training.choices import ImportSource, JobStatus, ModelState, Reason
 from training.engine.events import Event, FinishedEvent
 from training.jobs import MAX_ATTEMPTS
+from training.mirror import describe_run
 from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, TrainingRun
 from training.runner import execute_import, execute_run
 from training.services import request_import
 from training.stopping import worker_stopping
 from training.supervisor import Timings
-from training.tracking import EXPERIMENT
-from training.tracking.store import connect, find_version
+from training.tracking.store import connect, find_run, find_version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -360,10 +360,8 @@ class TestMirror:
         run = TrainingRunFactory.create()
         take = lambda: TrainingRun.objects.filter(pk=run.pk).update(fence=7, worker="other")  # noqa: E731
         execute_run(run.pk, timings=QUICK, listener=at("finished", take))
-        [tracked] = connect(mlflow_store).search_runs(
-            [connect(mlflow_store).get_experiment_by_name(EXPERIMENT).experiment_id],
-            f"tags.`cifarsite.requested_at` = '{run.requested_at.isoformat()}'",
-        )
+        client = connect(mlflow_store)
+        tracked = client.get_run(find_run(client, describe_run(run)))
         assert tracked.info.status == "RUNNING"  # as the other worker's
         assert "test_accuracy" not in tracked.data.metrics
 

@@ -212,7 +212,7 @@ def _ensure_experiment(client: MlflowClient) -> str:
         location = None if is_server else (Path(settings.VAR) / "mlflow-artifacts").as_uri()
         with _unless_it_exists():
             client.create_experiment(EXPERIMENT, artifact_location=location)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
+        return _ensure_experiment(client)
     return str(experiment.experiment_id)
 
 

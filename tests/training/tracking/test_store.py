@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from requests import HTTPError, Response
@@ -77,7 +77,7 @@ class TestRun:
     ) -> None:
         create = client.create_run
 
-        def create_late(experiment: str, **options: object) -> object:
+        def create_late(experiment: str, **options: Any) -> object:
             create(experiment, **{**options, "start_time": 1})
             return create(experiment, **options)
 
@@ -159,7 +159,7 @@ class TestPackage:
         create = client.create_model_version
         others: list[int] = []
 
-        def create_late(*arguments: object, **options: object) -> object:
+        def create_late(*arguments: Any, **options: Any) -> object:
             others.append(int(create(*arguments, **options).version))
             return create(*arguments, **options)
 
@@ -189,7 +189,8 @@ def mlflow_error(code: str) -> Callable[[], Exception]:
     def make() -> Exception:
         from mlflow.exceptions import RestException
 
-        return RestException({"error_code": code, "message": "says MLflow"})
+        error: Exception = RestException({"error_code": code, "message": "says MLflow"})  # type: ignore[no-untyped-call]
+        return error
 
     return make
 

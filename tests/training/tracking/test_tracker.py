@@ -188,7 +188,6 @@ def test_a_server_that_hangs_is_waited_for_a_bounded_time(silent_server: str, ca
 
 def test_a_server_that_comes_back_gets_everything_once(mlflow_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tracker, "_RETRY_SECONDS", 0.01)
-    connect = tracker.connect
     failures = iter(range(3))
 
     def connect_at_last(uri: str) -> MlflowClient:
