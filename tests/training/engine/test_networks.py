@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -76,7 +78,7 @@ def test_dirac_filters_pass_their_channel_through() -> None:
 
 
 def test_two_convolutions_in_a_block_follow_one_another() -> None:
-    block = make_network(0.125).blocks[1].eval()
+    block: Any = make_network(0.125).blocks[1].eval()
     features = torch.rand(2, 8, 6, 6)
     pooled = functional.max_pool2d(block.conv1(features), 2)
     first = functional.gelu(block.norm1(pooled))
@@ -84,7 +86,7 @@ def test_two_convolutions_in_a_block_follow_one_another() -> None:
 
 
 def test_more_convolutions_in_a_block_learn_what_is_added_to_the_first() -> None:
-    block = make_network(0.125, depth=3).blocks[1].eval()
+    block: Any = make_network(0.125, depth=3).blocks[1].eval()
     features = torch.rand(2, 8, 6, 6)
     pooled = functional.max_pool2d(block.conv1(features), 2)
     first = functional.gelu(block.norm1(pooled))
