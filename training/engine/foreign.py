@@ -90,7 +90,7 @@ def _flat(images: Tensor, generator: Generator) -> Tensor:
 
 def _gradient(images: Tensor, generator: Generator) -> Tensor:
     """Pass from one colour to another in a straight line of any direction."""
-    start, end = 255 * torch.rand(2, len(images), 1, 1, IMAGE_CHANNELS, generator=generator)
+    start, end = (255 * torch.rand(2, len(images), 1, 1, IMAGE_CHANNELS, generator=generator)).unbind()
     angle = 2 * math.pi * torch.rand(len(images), 1, 1, 1, generator=generator)
     across = torch.linspace(-1, 1, IMAGE_SIZE)
     offset = across.view(1, 1, -1, 1) * angle.cos() + across.view(1, -1, 1, 1) * angle.sin()  # (N, 32, 32, 1)

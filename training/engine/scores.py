@@ -107,7 +107,7 @@ def compare_scores(
 def choose_score(comparison: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the row of the score to serve: of those that need only logits, the one that detects the largest share.
 
-    The choice rests on held-out and foreign images alone. Why no score of features: `docs/decisions/0010`.
+    The choice rests on held-out and foreign images alone. Why no score of features: docs/decisions/0010.
     """
     return max((row for row in comparison if row["score"] in LOGIT_SCORES), key=lambda row: float(row["detected"]))
 
@@ -117,14 +117,13 @@ def _measure(
 ) -> dict[str, Any]:
     threshold = fit_threshold(score(held_out))
     inside = score(test)
-    sources = []
-    for name, answers in foreign.items():
-        outside = score(answers)
-        detected = (outside < threshold).double().mean().item()
-        sources.append({"source": name, "auroc": auroc(inside=inside, outside=outside), "detected": detected})
+    outside = {source: score(answers) for source, answers in foreign.items()}
+    aurocs = {source: auroc(inside=inside, outside=scores) for source, scores in outside.items()}
+    detected = {source: (scores < threshold).double().mean().item() for source, scores in outside.items()}
     return {
         "threshold": threshold,
         "test_kept": (inside >= threshold).double().mean().item(),
-        **{name: sum(row[name] for row in sources) / len(sources) for name in ("auroc", "detected")},
-        "sources": sources,
+        "auroc": sum(aurocs.values()) / len(aurocs),
+        "detected": sum(detected.values()) / len(detected),
+        "sources": [{"source": source, "auroc": aurocs[source], "detected": detected[source]} for source in outside],
     }

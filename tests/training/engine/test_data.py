@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.training.engine.tiny_data import CLASS_KEYS, write_dataset, write_manifest
-from training.engine.data import load_dataset, split_validation
+from training.engine.data import Split, load_dataset, split_validation
 from training.engine.exceptions import DatasetError
 from training.engine.package import hash_file
 
@@ -124,3 +124,9 @@ def test_split_depends_on_the_seed_alone() -> None:
 def test_no_fraction_sets_nothing_aside() -> None:
     training, validation = split_validation(torch.arange(3).repeat(5), class_count=3, fraction=0.0, seed=0)
     assert (len(training), len(validation)) == (15, 0)
+
+
+@pytest.mark.parametrize(("count", "rows"), [(1, [0]), (3, [0, 12, 24]), (25, [*range(25)]), (99, [*range(25)])])
+def test_rows_are_spread_over_a_split(count: int, rows: list[int]) -> None:
+    split = Split(images=torch.zeros(25, 32, 32, 3, dtype=torch.uint8), labels=torch.arange(25))
+    assert split.spread(count).labels.tolist() == rows

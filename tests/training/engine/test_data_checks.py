@@ -15,6 +15,7 @@ from training.engine.data_checks import (
     REPORT_NAME,
     check_dataset,
     count_exact_copies,
+    list_test_copies,
     read_report,
     require_separate_auxiliary,
     require_separate_splits,
@@ -156,13 +157,14 @@ class TestReport:
         path = make_dataset(tmp_path / "data", wrong=True)
         written = read_report(path)
         assert written is not None
-        assert written["test_copies"] == [0, 1, 2]
+        assert written["test_copies"] == list_test_copies(path) == [0, 1, 2]
         assert REPORT_NAME not in json.loads((path / "manifest.json").read_text())["files"]
 
     def test_a_dataset_that_was_never_checked_has_none(self, tmp_path: Path) -> None:
         path = make_dataset(tmp_path / "data")
         (path / REPORT_NAME).unlink()
         assert read_report(path) is None
+        assert list_test_copies(path) == []
 
     @pytest.mark.parametrize(
         ("text", "says"), [("{", "is not readable"), ("[]", "does not follow schema 1"), ('{"schema": 2}', "schema 1")]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from training.views.reliability import LEFT, SIDE, TOP, draw_reliability
 
-EMPTY = {"count": 0, "confidence": None, "accuracy": None}
+EMPTY: dict[str, Any] = {"count": 0, "confidence": None, "accuracy": None}
 
 
 def test_bars_stand_in_their_range_and_end_at_the_accuracy() -> None:
