@@ -39,6 +39,10 @@ class NormFree(Network):
         self.convolutions = nn.ModuleList([nn.Conv2d(3, 8, 3, stride=2, bias=False), nn.Conv2d(8, 8, 3)])
         self.head = nn.Linear(8, class_count)
 
+    @property
+    def head_keys(self) -> tuple[str, ...]:
+        return ("head.weight", "head.bias")
+
     def extract_features(self, images: Tensor) -> Tensor:
         features = self.normalise(images)
         for convolution in self.convolutions:
