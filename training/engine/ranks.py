@@ -61,7 +61,7 @@ class Ranks:
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
         except RuntimeError as error:
             raise RankLostError(_describe_loss(os.environ["WORLD_SIZE"])) from error
-        local_rank, local_size = (int(os.environ[f"LOCAL_{name}"]) for name in ("RANK", "WORLD_SIZE"))
+        local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
         return cls(rank=rank, size=size, local_rank=local_rank, local_size=local_size, store=store)
 
     @property
