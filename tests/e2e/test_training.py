@@ -99,7 +99,7 @@ def train_and_watch(page: Page) -> None:
     assert len(points) >= 2, points
     expect(page.locator("[data-announcer]")).to_have_text(re.compile(r"^Run \d+: Succeeded$"))
     expect(page.get_by_role("heading", name="Result on the test images")).to_be_visible()
-    page.get_by_text("The same as a table").click()
+    page.get_by_role("region", name="Learning curves").get_by_text("The same as a table").click()
     expect(page.locator("#run-epochs tbody tr")).to_have_count(6)
 
 

@@ -55,7 +55,7 @@ class SourceRow:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A test image that the model got wrong; `picture` is a PNG in base64."""
+    """A test image that the model got wrong; `picture` is a PNG in base64, or empty: the shipped package has none."""
 
     index: int
     name: str
@@ -111,7 +111,7 @@ def build_evaluation(manifest: Mapping[str, Any]) -> EvaluationReport:
                 name=display_name(row["class_key"]),
                 predicted=display_name(row["predicted"]),
                 confidence=row["confidence"],
-                picture=row["picture"],
+                picture=row.get("picture", ""),
             )
             for row in manifest.get("mistakes", ())
         ),

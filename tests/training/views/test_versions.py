@@ -78,6 +78,14 @@ def test_a_version_tells_where_it_errs(operator: Person) -> None:
     assert [base64.b64decode(text) for text in pictures] == [picture(number) for number in range(8)]
 
 
+def test_a_mistake_without_its_picture_has_its_number(operator: Person) -> None:
+    changes = evaluated_manifest()
+    del changes["mistakes"][0]["picture"]
+    version = ModelVersionFactory.create(**changes)
+    shown = text_of(operator.get(reverse("version", args=[version.pk])))
+    assert "Test image 40 cat taken for dog, 99.8% sure" in shown
+
+
 def test_a_version_of_an_older_package_shows_what_it_has(operator: Person) -> None:
     version = ModelVersionFactory.create()
     shown = text_of(operator.get(reverse("version", args=[version.pk])))
