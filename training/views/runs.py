@@ -21,7 +21,7 @@ from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.engine_texts import show_value, translate, translate_progress
 from training.exceptions import ServiceError
-from training.forms import RunForm
+from training.forms import NOTHING, RunForm
 from training.models import Dataset, EpochMetric, TrainingRun
 from training.services import cancel_run, may_cancel, request_control, request_run
 from training.storage import mlflow_address
@@ -263,4 +263,4 @@ def _settings_table(run: TrainingRun) -> list[dict[str, Any]]:
 
 def _as_typed(value: object) -> str:
     """Return a setting as the form's input takes it."""
-    return str(value).lower() if isinstance(value, bool) else show_value(value)
+    return str(value).lower() if isinstance(value, bool) else show_value(value) or NOTHING

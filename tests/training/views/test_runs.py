@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from django.urls import reverse
@@ -20,6 +21,7 @@ from tests.factories import (
 )
 from tests.training.people import Person, errors_of, text_of
 from training.choices import JobStatus, ModelState, Reason
+from training.engine.config import TrainConfig
 from training.engine.recipes import RECIPES
 from training.models import TrainingRun
 
@@ -298,6 +300,16 @@ class TestTwoPhases:
         assert f"Run {control.pk} is the control of this run." in text_of(page)
         assert address not in page.content.decode()
         assert f"The control of Run {run.pk} : without the first phase" in text_of(trainer.get(response["Location"]))
+
+    def test_a_control_can_be_repeated(self, trainer: Person, artifacts_root: object) -> None:
+        """Its recipe has a first phase, which a field left empty would bring back."""
+        first = {"auxiliary_dataset": "", "auxiliary_epochs": 0, "auxiliary_learning_rate": 0.0}
+        config = TrainConfig.from_recipe("transfer-stl10", dataset="x", **first).to_dict()
+        del config["dataset"]
+        control = TrainingRunFactory.create(recipe="transfer-stl10", config=config)
+        context = trainer.get(reverse("run", args=[control.pk])).context
+        trainer.post(reverse("run_new"), dict(parse_qsl(context["repeat_query"])))
+        assert TrainingRun.objects.exclude(pk=control.pk).get().config == config
 
     def test_both_pages_show_the_difference(self, trainer: Person, artifacts_root: object) -> None:
         run = make_transfer_run(metrics=self.metrics_of(0.75))
