@@ -213,6 +213,17 @@ class TestControl:
         with pytest.raises(ServiceError, match="learns in one phase"):
             request_control(owner=None, run=TrainingRunFactory.create(status=JobStatus.SUCCEEDED))
 
+    def test_a_second_click_is_refused_until_the_control_has_gone_wrong(self) -> None:
+        run = make_transfer_run()
+        first = request_control(owner=None, run=run)
+        for status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
+            run.controls.update(status=status)
+            with pytest.raises(ServiceError) as caught:
+                request_control(owner=None, run=run)
+            assert str(caught.value) == f"{run} has a control already: {first}."
+        run.controls.update(status=JobStatus.FAILED)
+        assert request_control(owner=None, run=run) != first
+
     def test_only_a_run_that_succeeded_has_one(self) -> None:
         with pytest.raises(ServiceError, match="has not succeeded"):
             request_control(owner=None, run=make_transfer_run(status=JobStatus.FAILED))
