@@ -19,7 +19,7 @@ from training.controls import find_counterpart, measure_difference
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
-from training.engine_texts import show_value, translate, translate_progress
+from training.engine_texts import explain_refusal, show_value, translate, translate_progress
 from training.exceptions import ServiceError
 from training.forms import NOTHING, RunForm
 from training.models import Dataset, EpochMetric, TrainingRun
@@ -219,10 +219,13 @@ class RunControlView(PageAccessMixin, View):
         run = get_object_or_404(TrainingRun.objects.select_related("dataset"), pk=pk)
         try:
             control = request_control(owner=self.viewer, run=run)
-        except (ConfigError, ServiceError) as error:
+        except ConfigError as error:
+            messages.error(request, explain_refusal(error))
+        except ServiceError as error:
             messages.error(request, str(error))
-            return redirect("run", pk=pk)
-        return redirect("run", pk=control.pk)
+        else:
+            return redirect("run", pk=control.pk)
+        return redirect("run", pk=pk)
 
 
 def _find_best_epoch(epochs: list[EpochMetric], *, phase: int) -> int | None:

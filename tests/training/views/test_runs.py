@@ -301,6 +301,12 @@ class TestTwoPhases:
         assert address not in page.content.decode()
         assert f"The control of Run {run.pk} : without the first phase" in text_of(trainer.get(response["Location"]))
 
+    def test_a_refusal_is_told_in_the_words_of_the_form(self, trainer: Person, artifacts_root: object) -> None:
+        run = make_transfer_run()
+        TrainingRun.objects.filter(pk=run.pk).update(config={**run.config, "epochs": 1000})
+        response = trainer.post(reverse("run_control", args=[run.pk]), follow=True)
+        assert "Epochs is “1006”; allowed is a whole number from 1 to 1000." in text_of(response)
+
     def test_a_control_can_be_repeated(self, trainer: Person, artifacts_root: object) -> None:
         """Its recipe has a first phase, which a field left empty would bring back."""
         first = {"auxiliary_dataset": "", "auxiliary_epochs": 0, "auxiliary_learning_rate": 0.0}
