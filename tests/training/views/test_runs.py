@@ -327,6 +327,20 @@ class TestTwoPhases:
             assert "Difference +25.00 95% interval" in text_of(page)
             assert reverse("run", args=[other.pk]) in page.content.decode()
 
+    @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+    def test_a_control_that_ended_untested_promises_nothing(self, trainer: Person, status: JobStatus) -> None:
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
+        control = TrainingRunFactory.create(control_of=run, status=status)
+        shown = text_of(trainer.get(reverse("run", args=[control.pk])))
+        assert f"This run ended before it was tested: there is nothing to compare with Run {run.pk}." in shown
+        assert "Once it has been tested" not in shown
+
+    def test_a_transfer_run_without_a_test_promises_nothing(self, trainer: Person) -> None:
+        run = make_transfer_run()
+        control = TrainingRunFactory.create(control_of=run)
+        shown = text_of(trainer.get(reverse("run", args=[control.pk])))
+        assert f"Run {run.pk} ended before it was tested: there is nothing to compare this run with." in shown
+
     def test_a_run_of_one_phase_has_no_control(self, trainer: Person, artifacts_root: object) -> None:
         run = finished_run()
         assert "first phase" not in text_of(trainer.get(reverse("run", args=[run.pk])))
