@@ -353,6 +353,9 @@ class TestEvaluate:
         assert refusal("evaluate", str(version), "--dataset", "tiny") == (
             "The process was killed from outside (SIGKILL)."
         )
+        counts = iter([4, 5])
+        monkeypatch.setattr("training.management.engine_process.count_oom_kills", lambda: next(counts))
+        assert refusal("evaluate", str(version), "--dataset", "tiny").startswith("The machine ran out of its memory")
 
 
 class TestPromote:
