@@ -209,6 +209,11 @@ class TestControl:
         run.epochs.get(phase=1, epoch=2).delete()
         assert request_control(owner=None, run=run).config["epochs"] == 2 + 3
 
+    def test_a_first_phase_of_few_images_counts_as_one_epoch(self) -> None:
+        run = make_transfer_run()
+        run.epochs.filter(phase=1).update(images=20)
+        assert request_control(owner=None, run=run).config["epochs"] == 2 + 1
+
     def test_only_two_phases_have_one(self) -> None:
         with pytest.raises(ServiceError, match="learns in one phase"):
             request_control(owner=None, run=TrainingRunFactory.create(status=JobStatus.SUCCEEDED))
