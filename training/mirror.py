@@ -129,7 +129,7 @@ def _publish(client: MlflowClient, run_id: str, *, version: ModelVersion) -> int
     """Register a version's package; returns its number in MLflow, None when it is damaged or refused."""
     try:
         package = verify_package(version.path)
-    except PackageError as error:
+    except (PackageError, OSError) as error:
         logger.warning("MLflow gets no copy of %s: %s", version, error)
         return None
     with refusals_logged(f"the package of {version}"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,27 @@ class TestRun:
         mirror_run(version.run.pk)
         assert f"MLflow gets no copy of {version}" in caplog.text
         assert versions_of(version, client) == []
+        assert not runs_behind().exists()
+
+    def test_a_package_that_is_gone_is_named(self, client: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
+        version = make_version()
+        shutil.rmtree(version.path)
+        assert version.run is not None
+        mirror_run(version.run.pk)
+        assert f"MLflow gets no copy of {version}" in caplog.text
+        assert not runs_behind().exists()
+
+    def test_a_package_that_cannot_be_read_is_named(
+        self, client: MlflowClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_path: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(mirror, "verify_package", fail)
+        version = make_version()
+        assert version.run is not None
+        mirror_run(version.run.pk)
+        assert f"MLflow gets no copy of {version}" in caplog.text
         assert not runs_behind().exists()
 
     def test_a_run_that_is_claimed_meanwhile_is_told_as_running(
