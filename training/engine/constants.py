@@ -56,6 +56,9 @@ PARITY_IMAGE_COUNT: Final = 1000
 KEPT_FRACTION: Final = 0.95
 """Fraction of in-distribution validation images that the out-of-distribution threshold lets pass."""
 
+VALIDATING: Final = "validating"
+"""Message of the `progress` events of a validation that takes long."""
+
 PUBLISH_STAGES: Final = (
     "calibrating",
     "evaluating on the test split",

@@ -21,6 +21,7 @@ from torch.nn import functional
 from training.engine.augment import to_float
 from training.engine.checkpoint import Checkpoint, save_checkpoint
 from training.engine.config import TrainConfig
+from training.engine.constants import VALIDATING
 from training.engine.data import Dataset, Split, split_validation
 from training.engine.device import Device
 from training.engine.evaluate import predict_logits
@@ -29,6 +30,7 @@ from training.engine.exceptions import CheckpointError, ConfigError, DivergedErr
 from training.engine.metrics import compute_f1_macro
 from training.engine.networks import Network, build_from_config, count_parameters
 from training.engine.pipeline import Augmenter
+from training.engine.progress import repeat_slowly
 from training.engine.ranks import Ranks
 from training.engine.reporting import StepReporter
 from training.engine.schedules import crop_size_at, rate_at
@@ -161,6 +163,11 @@ class Trainer:
     def step(self) -> int:
         """Optimizer steps taken in all phases of the run."""
         return self.phase.steps_before + self.position.step
+
+    @property
+    def all_steps(self) -> int:
+        """Optimizer steps of all phases of the run."""
+        return self.phase.steps_before + self.total_steps + self.phase.steps_after
 
     def train(self) -> Network:
         """Take all remaining steps, or fewer where training stops early, and return the network as it is to be tested.
@@ -338,12 +345,17 @@ class Trainer:
 
     def _measure(self) -> tuple[float, float, float]:
         """Return loss, the training loss on unchanged images, accuracy and F1 of the validation split."""
-        logits = predict_logits(self.selection.measured, self.validation_split, device=self.device)
+        goes_on = repeat_slowly(self._tell_validation)
+        logits = predict_logits(self.selection.measured, self.validation_split, device=self.device, on_batch=goes_on)
         labels = self.validation_split.labels
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
         predicted = logits.argmax(dim=1)
         f1_macro = compute_f1_macro(predicted, labels, class_count=logits.shape[1])
         return loss, (predicted == labels).double().mean().item(), f1_macro
+
+    def _tell_validation(self) -> None:
+        """Keep the supervisor patient; nobody is asked to stop, since the other processes wait for the figures."""
+        emit("progress", done=self.step, total=self.all_steps, message=VALIDATING)
 
     def _read_sums(self) -> tuple[float, float]:
         """Return the epoch's summed loss and hits so far; waits for the device.
@@ -388,7 +400,7 @@ class Trainer:
             phase=self.phase.number,
             epochs=self.config.epochs,
             steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.phase.steps_before + self.total_steps + self.phase.steps_after,
+            total_steps=self.all_steps,
             device=self.device.torch_device.type,
             device_name=self.device.name,
             precision=self.device.precision,

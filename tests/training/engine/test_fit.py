@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -220,7 +220,8 @@ def test_validation_images_are_set_apart_and_never_augmented(
     assert torch.equal(trainer.train_split.images, dataset.train.images[training])
     measured: list[Split] = []
 
-    def measure(network: nn.Module, split: Split, *, device: Device) -> torch.Tensor:
+    def measure(network: nn.Module, split: Split, *, device: Device, on_batch: Callable[[], None]) -> torch.Tensor:
+        on_batch()
         measured.append(split)
         return predict_logits(network, split, device=device)
 
