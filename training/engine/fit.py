@@ -131,11 +131,9 @@ class Trainer:
         )
         self.train_split: Split = dataset.train.select(training).to(device.torch_device)
         self.validation_split: Split = dataset.train.select(validation)
-        self.batch_size = min(config.batch_size, len(self.train_split))
-        if self.batch_size % self.ranks.size:
-            allowed = f"a multiple of {self.ranks.size}, the processes that train together"
-            message = f"batch_size is {self.batch_size}; allowed is {allowed}."
-            raise ConfigError(message, field="batch_size", value=self.batch_size)
+        self.batch_size = divide_batch(
+            config.batch_size, images=len(self.train_split), dataset=dataset.name, ranks=self.ranks
+        )
         self.steps_per_epoch = len(self.train_split) // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
         self.augmenter = Augmenter(
@@ -313,6 +311,10 @@ class Trainer:
         loss_sum, hits = self._read_sums()
         seen = self.steps_per_epoch * self.batch_size
         validation = self._validate()
+        if validation.loss is not None and not math.isfinite(validation.loss):
+            raise DivergedError(
+                f"The validation loss is not a finite number after step {self.step}: lower the learning rate."
+            )
         self._advance_clock()
         emit(
             "epoch_end",
@@ -408,3 +410,26 @@ class Trainer:
             trainable_parameters=trainable,
             resumed_from_step=self.step,
         )
+
+
+def divide_batch(wanted: int, *, images: int, dataset: str, ranks: Ranks) -> int:
+    """Return the size of a batch: at most all images, and a multiple of the processes that train together.
+
+    Args:
+        wanted: The configured size.
+        images: Number of training images.
+        dataset: Name of the dataset they are of.
+        ranks: The processes.
+
+    Raises:
+        ConfigError: The configured size is no such multiple, or there are fewer images than processes.
+    """
+    allowed = f"a multiple of {ranks.size}, the processes that train together"
+    if wanted % ranks.size:
+        raise ConfigError(f"batch_size is {wanted}; allowed is {allowed}.", field="batch_size", value=wanted)
+    size = min(wanted, images) // ranks.size * ranks.size
+    if not size:
+        few = f"dataset {dataset} has {images} training images"
+        message = f"devices is {ranks.size}; allowed is at most {max(images, 1)} where {few}."
+        raise ConfigError(message, field="devices", value=ranks.size)
+    return size
