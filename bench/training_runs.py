@@ -72,7 +72,7 @@ def measure(
                 continue
             if event["event"] == "epoch_end":
                 epochs.append(event)
-            elif event["event"] == "progress" and event["message"] == TESTED:
+            elif event["event"] == "progress" and event["message"] == TESTED and not seconds:
                 seconds = time.perf_counter() - started
             elif event["event"] == "finished":
                 package = workdir / str(event["package"])

@@ -203,6 +203,7 @@ MARKED: Final = frozenset(
         gettext_noop("the path of a .safetensors file where %(other)s is file"),
         gettext_noop("no file where %(other)s is %(setting)s"),
         # What an engine is at.
+        gettext_noop("validating"),
         gettext_noop("calibrating"),
         gettext_noop("evaluating on the test split"),
         gettext_noop("answering images of no class"),

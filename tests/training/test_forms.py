@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils.translation import override
 
 from tests.factories import DatasetFactory
-from training.engine.constants import PUBLISH_STAGES
+from training.engine.constants import PUBLISH_STAGES, VALIDATING
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
@@ -130,7 +130,7 @@ def test_every_setting_has_its_place_once() -> None:
 def test_every_engine_text_on_a_page_can_be_translated() -> None:
     shown = {text for name in RunForm().fields if name in FIELDS for text in field_texts(name)}
     shown |= {text for recipe in RECIPES.values() for text in (recipe.title, recipe.summary)}
-    shown |= set(PUBLISH_STAGES)
+    shown |= {VALIDATING, *PUBLISH_STAGES}
     assert shown - MARKED - {"Dataset", "Recipe", ""} == set()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
 import torch
@@ -13,11 +14,12 @@ from training.engine.calibrate import fit_temperature
 from training.engine.constants import KEPT_FRACTION, PUBLISH_STAGES
 from training.engine.data import Split
 from training.engine.device import reference_device
-from training.engine.evaluate import Answers, predict
+from training.engine.evaluate import Answers, BatchCallback, predict
 from training.engine.foreign import FOREIGN_COUNT, make_foreign_images
 from training.engine.metrics import compute_metrics, leave_out_copies
 from training.engine.mistakes import hardest_mistakes
 from training.engine.networks import Network
+from training.engine.progress import repeat_slowly
 from training.engine.scores import LOGIT_SCORES, compare_scores, mean_directions
 from training.engine.test_time import measure_policies
 
@@ -117,23 +119,24 @@ def assess_network(
         material: The images.
         temperature: Calibration temperature; None fits it to the held-out images.
         augments_at_test_time: Whether to measure test-time augmentation as well.
-        on_stage: Told each of `STAGES`, some repeatedly.
+        on_stage: Told each of `STAGES`, and again every few seconds while it lasts.
     """
     device = reference_device()
 
-    def tell(stage: int) -> None:
-        on_stage(stage, STAGES[stage])
+    def enter(stage: int) -> BatchCallback:
+        tell = partial(on_stage, stage, STAGES[stage])
+        tell()
+        return repeat_slowly(tell)
 
-    tell(0)
-    held_out = predict(network, material.held_out.images, device=device)
+    held_out = predict(network, material.held_out.images, device=device, on_batch=enter(0))
     if temperature is None:
         temperature = fit_temperature(held_out.logits, material.held_out.labels)
-    tell(1)
-    test = predict(network, material.test.images, device=device)
+    go_on = enter(1)
+    test = predict(network, material.test.images, device=device, on_batch=go_on)
     policies = None
     if augments_at_test_time:
-        policies = measure_policies(network, material.test, device=device, on_view=lambda: tell(1))
-    tell(2)
+        policies = measure_policies(network, material.test, device=device, on_batch=go_on)
+    comparison = _compare(network, material=material, held_out=held_out, test=test, on_batch=enter(2))
     return Assessment(
         logits=test.logits,
         temperature=temperature,
@@ -141,7 +144,7 @@ def assess_network(
         mistakes=hardest_mistakes(
             test.logits, material.test.labels, class_keys=material.class_keys, temperature=temperature
         ),
-        score_comparison=_compare(network, material=material, held_out=held_out, test=test),
+        score_comparison=comparison,
         test_time_augmentation=policies,
     )
 
@@ -170,14 +173,16 @@ def _measure(logits: Tensor, *, material: Material, temperature: float) -> dict[
     return metrics | (leave_out_copies(logits, labels, copies=material.copies) if material.copies else {})
 
 
-def _compare(network: Network, *, material: Material, held_out: Answers, test: Answers) -> list[dict[str, Any]]:
-    device = reference_device()
-    learnt = predict(network, material.learnt.images, device=device)
+def _compare(
+    network: Network, *, material: Material, held_out: Answers, test: Answers, on_batch: BatchCallback
+) -> list[dict[str, Any]]:
+    ask = partial(predict, network, device=reference_device(), on_batch=on_batch)
+    learnt = ask(material.learnt.images)
     scrambled = material.held_out.spread(FOREIGN_COUNT).images
     foreign = make_foreign_images(scrambled, class_keys=material.class_keys)
     return compare_scores(
         held_out=held_out,
         test=test,
-        foreign={source: predict(network, images, device=device) for source, images in foreign.items()},
+        foreign={source: ask(images) for source, images in foreign.items()},
         class_means=mean_directions(learnt.features, material.learnt.labels),
     )

@@ -49,12 +49,17 @@ EXIT_FINISHED: Final = 0
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
 EXIT_STOPPED: Final = 75
+EXIT_LOST: Final = 76
+"""Of one process of several: another one is gone without a word, and whoever started them shall tell."""
 """A run interrupted by SIGTERM after saving a checkpoint; sysexits' EX_TEMPFAIL, "try again later"."""
 
 GOLDEN_SAMPLE_COUNT: Final = 8
 PARITY_IMAGE_COUNT: Final = 1000
 KEPT_FRACTION: Final = 0.95
 """Fraction of in-distribution validation images that the out-of-distribution threshold lets pass."""
+
+VALIDATING: Final = "validating"
+"""Message of the `progress` events of a validation that takes long."""
 
 PUBLISH_STAGES: Final = (
     "calibrating",

@@ -21,6 +21,7 @@ from torch.nn import functional
 from training.engine.augment import to_float
 from training.engine.checkpoint import Checkpoint, save_checkpoint
 from training.engine.config import TrainConfig
+from training.engine.constants import VALIDATING
 from training.engine.data import Dataset, Split, split_validation
 from training.engine.device import Device
 from training.engine.evaluate import predict_logits
@@ -29,6 +30,7 @@ from training.engine.exceptions import CheckpointError, ConfigError, DivergedErr
 from training.engine.metrics import compute_f1_macro
 from training.engine.networks import Network, build_from_config, count_parameters
 from training.engine.pipeline import Augmenter
+from training.engine.progress import repeat_slowly
 from training.engine.ranks import Ranks
 from training.engine.reporting import StepReporter
 from training.engine.schedules import crop_size_at, rate_at
@@ -129,11 +131,9 @@ class Trainer:
         )
         self.train_split: Split = dataset.train.select(training).to(device.torch_device)
         self.validation_split: Split = dataset.train.select(validation)
-        self.batch_size = min(config.batch_size, len(self.train_split))
-        if self.batch_size % self.ranks.size:
-            allowed = f"a multiple of {self.ranks.size}, the processes that train together"
-            message = f"batch_size is {self.batch_size}; allowed is {allowed}."
-            raise ConfigError(message, field="batch_size", value=self.batch_size)
+        self.batch_size = divide_batch(
+            config.batch_size, images=len(self.train_split), dataset=dataset.name, ranks=self.ranks
+        )
         self.steps_per_epoch = len(self.train_split) // self.batch_size
         self.total_steps = config.epochs * self.steps_per_epoch
         self.augmenter = Augmenter(
@@ -161,6 +161,11 @@ class Trainer:
     def step(self) -> int:
         """Optimizer steps taken in all phases of the run."""
         return self.phase.steps_before + self.position.step
+
+    @property
+    def all_steps(self) -> int:
+        """Optimizer steps of all phases of the run."""
+        return self.phase.steps_before + self.total_steps + self.phase.steps_after
 
     def train(self) -> Network:
         """Take all remaining steps, or fewer where training stops early, and return the network as it is to be tested.
@@ -306,6 +311,10 @@ class Trainer:
         loss_sum, hits = self._read_sums()
         seen = self.steps_per_epoch * self.batch_size
         validation = self._validate()
+        if validation.loss is not None and not math.isfinite(validation.loss):
+            raise DivergedError(
+                f"The validation loss is not a finite number after step {self.step}: lower the learning rate."
+            )
         self._advance_clock()
         emit(
             "epoch_end",
@@ -338,12 +347,17 @@ class Trainer:
 
     def _measure(self) -> tuple[float, float, float]:
         """Return loss, the training loss on unchanged images, accuracy and F1 of the validation split."""
-        logits = predict_logits(self.selection.measured, self.validation_split, device=self.device)
+        goes_on = repeat_slowly(self._tell_validation)
+        logits = predict_logits(self.selection.measured, self.validation_split, device=self.device, on_batch=goes_on)
         labels = self.validation_split.labels
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.config.label_smoothing).item()
         predicted = logits.argmax(dim=1)
         f1_macro = compute_f1_macro(predicted, labels, class_count=logits.shape[1])
         return loss, (predicted == labels).double().mean().item(), f1_macro
+
+    def _tell_validation(self) -> None:
+        """Keep the supervisor patient; nobody is asked to stop, since the other processes wait for the figures."""
+        emit("progress", done=self.step, total=self.all_steps, message=VALIDATING)
 
     def _read_sums(self) -> tuple[float, float]:
         """Return the epoch's summed loss and hits so far; waits for the device.
@@ -388,7 +402,7 @@ class Trainer:
             phase=self.phase.number,
             epochs=self.config.epochs,
             steps_per_epoch=self.steps_per_epoch,
-            total_steps=self.phase.steps_before + self.total_steps + self.phase.steps_after,
+            total_steps=self.all_steps,
             device=self.device.torch_device.type,
             device_name=self.device.name,
             precision=self.device.precision,
@@ -396,3 +410,26 @@ class Trainer:
             trainable_parameters=trainable,
             resumed_from_step=self.step,
         )
+
+
+def divide_batch(wanted: int, *, images: int, dataset: str, ranks: Ranks) -> int:
+    """Return the size of a batch: at most all images, and a multiple of the processes that train together.
+
+    Args:
+        wanted: The configured size.
+        images: Number of training images.
+        dataset: Name of the dataset they are of.
+        ranks: The processes.
+
+    Raises:
+        ConfigError: The configured size is no such multiple, or there are fewer images than processes.
+    """
+    allowed = f"a multiple of {ranks.size}, the processes that train together"
+    if wanted % ranks.size:
+        raise ConfigError(f"batch_size is {wanted}; allowed is {allowed}.", field="batch_size", value=wanted)
+    size = min(wanted, images) // ranks.size * ranks.size
+    if not size:
+        few = f"dataset {dataset} has {images} training images"
+        message = f"devices is {ranks.size}; allowed is at most {max(images, 1)} where {few}."
+        raise ConfigError(message, field="devices", value=ranks.size)
+    return size

@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Final
 
 from training.engine.config import read_config
-from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE
+from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_LOST, EXIT_STOPPED, EXIT_USAGE
 from training.engine.events import emit
 from training.engine.exceptions import ConfigError
 from training.engine.parent_death import tie_to_this_process
@@ -47,7 +47,8 @@ def launch_ranks(count: int, *, arguments: Sequence[str]) -> int:
     """Run one command of the engine in several processes that train together.
 
     SIGTERM and Ctrl-C are passed on. When one process breaks down, the others are ended within seconds. The first one
-    tells what happens; when it cannot, a `failed` event is emitted here.
+    tells what happens; when it cannot, a `failed` event is emitted here. But where a signal ended one of them, nothing
+    is told and this process ends by the same signal: whoever waits for it shall judge as he does of a single process.
 
     Args:
         count: Number of processes.
@@ -129,7 +130,19 @@ def _judge(ranks: Sequence[subprocess.Popen[bytes]], *, broken: tuple[int, int] 
     if broken is None or first in (EXIT_FINISHED, EXIT_STOPPED, EXIT_FAILED, EXIT_USAGE):
         return int(first)
     rank, code = broken
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    detail = f"Process {rank + 1} of {len(ranks)} that train together {how}, and the others cannot go on without it."
-    emit("failed", reason="error", detail=detail)
+    who = f"Process {rank + 1} of {len(ranks)} that train together"
+    if code < 0:
+        number = signal.Signals(-code)
+        sys.stderr.write(f"{who} was ended by {number.name}.\n")
+        return _end_by(number)
+    how = "lost the others" if code == EXIT_LOST else f"ended with exit code {code}"
+    emit("failed", reason="error", detail=f"{who} {how}, and none can go on without all.")
     return EXIT_FAILED
+
+
+def _end_by(number: signal.Signals) -> int:
+    """End this process by a signal; should it be ignored, return what a shell would call that end."""
+    if number is not signal.SIGKILL:
+        signal.signal(number, signal.SIG_DFL)
+    signal.raise_signal(number)
+    return 128 + number

@@ -10,8 +10,10 @@ import torch
 from training.engine.config import TrainConfig
 from training.engine.machine_memory import Memory, advise_less_memory, read_machine_memory
 
-MARKS: Final = ("out of memory", "can't allocate memory", "std::bad_alloc")
-"""What torch's errors say; on a CPU they have no type of their own."""
+MARKS: Final = ("out of memory", "can't allocate memory", "std::bad_alloc", "alloc_failed")
+"""What torch's errors say; on a CPU, and within NVIDIA's libraries, they have no type of their own."""
+
+GPU_MARKS: Final = ("cuda", "cublas", "cudnn")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -29,7 +31,7 @@ def explain_shortage(error: BaseException, *, config: TrainConfig | None) -> str
         error: One that `is_out_of_memory`.
         config: What was tried; None when it was not even read.
     """
-    on_gpu = "cuda" in str(error).lower()
+    on_gpu = any(mark in str(error).lower() for mark in GPU_MARKS)
     memory = _read_gpu_memory() if on_gpu else read_machine_memory()
     sentence = f"The memory of the {'GPU' if on_gpu else 'machine'} is not enough"
     if memory is not None:

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import FrameType
 
 import torch
+from torch.distributed import is_torchelastic_launched
 
 from training.engine.checkpoint import Checkpoint, load_newest_checkpoint
 from training.engine.config import TrainConfig, read_config
-from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_STOPPED, EXIT_USAGE, PUBLISH_STAGES
+from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, EXIT_LOST, EXIT_STOPPED, EXIT_USAGE, PUBLISH_STAGES
 from training.engine.data import Dataset, load_dataset
 from training.engine.data_checks import read_report, require_separate_auxiliary, require_separate_splits
 from training.engine.device import choose_device
@@ -88,17 +89,28 @@ def run_fit(
 
 
 def _fail(error: Exception, *, config: TrainConfig | None, ranks: Ranks) -> int:
-    """Tell why the run failed and return the exit code; one of several processes ends here."""
+    """Tell why the run failed and return the exit code; one of several processes ends here.
+
+    Of another process that is gone without a word, only `launch_ranks` knows more; torchrun would tell nobody.
+    """
     reason, detail = explain_failure(error, config=config)
+    is_told_elsewhere = False
     if isinstance(error, RankLostError):
-        reason, detail = ranks.read_failure() or (reason, detail)
+        word = ranks.read_failure()
+        reason, detail = word or (reason, detail)
+        is_told_elsewhere = word is None and not is_torchelastic_launched()
     else:
         ranks.tell_failure(reason, detail)
     if not isinstance(error, EngineError):
         traceback.print_exc(file=sys.stderr)
-    emit("failed", reason=reason, detail=detail)
-    code = EXIT_USAGE if reason == "bad_config" else EXIT_FAILED
+    if is_told_elsewhere:
+        sys.stderr.write(f"{detail}\n")
+        code = EXIT_LOST
+    else:
+        emit("failed", reason=reason, detail=detail)
+        code = EXIT_USAGE if reason == "bad_config" else EXIT_FAILED
     if ranks.size > 1:
+        sys.stderr.flush()
         os._exit(code)  # an orderly end could wait for an exchange that nobody will answer any more
     return code
 

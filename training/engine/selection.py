@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -30,8 +31,7 @@ class Selection:
         self.network, self.config = network, config
         self.average: AveragedModel | None = None
         if config.ema_decay:
-            average_weights = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
-            self.average = AveragedModel(network, multi_avg_fn=average_weights, use_buffers=True)
+            self.average = AveragedModel(network, multi_avg_fn=make_average(config.ema_decay), use_buffers=True)
         self.best: dict[str, Tensor] = {}
         self.best_accuracy = -1.0
         self.best_epoch: int | None = None
@@ -112,6 +112,24 @@ class Selection:
     def _make_watch(self, patience: int) -> EarlyStopping:
         mode: Any = "min" if self.config.monitor == "validation_loss" else "max"
         return EarlyStopping(patience=patience, min_delta=self.config.min_delta, mode=mode)
+
+
+def make_average(decay: float) -> Callable[..., None]:
+    """Return how tensors of one type move towards those of the latest step; indices and counters become these.
+
+    Args:
+        decay: Share of the average that stays.
+    """
+    move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+    @torch.no_grad()
+    def follow(averages: list[Tensor], latest: list[Tensor], count: Tensor) -> None:
+        if averages[0].is_floating_point():
+            move(averages, latest, count)
+        else:
+            torch._foreach_copy_(averages, latest)
+
+    return follow
 
 
 def strip(tensors: Mapping[str, Tensor], *, prefix: str) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ Nothing is served this way; a manifest tells what it would be worth.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import torch
@@ -16,7 +16,7 @@ from training.engine.augment import crop_and_flip
 from training.engine.constants import IMAGE_SIZE
 from training.engine.data import Split
 from training.engine.device import Device
-from training.engine.evaluate import predict_logits
+from training.engine.evaluate import BatchCallback, ignore_batch, predict_logits
 from training.engine.metrics import top_k_accuracy
 
 SHIFT: Final = 1
@@ -47,7 +47,7 @@ def make_view(images: Tensor, *, shift: int, flip: bool) -> Tensor:
 
 
 def measure_policies(
-    network: nn.Module, split: Split, *, device: Device, on_view: Callable[[], None]
+    network: nn.Module, split: Split, *, device: Device, on_batch: BatchCallback = ignore_batch
 ) -> list[dict[str, Any]]:
     """Measure every policy, computing each view once.
 
@@ -55,7 +55,7 @@ def measure_policies(
         network: The network.
         split: Test images.
         device: Where the network is.
-        on_view: Called before each view; may raise to interrupt.
+        on_batch: Called before each batch of each view.
 
     Returns:
         For each policy its `name`, number of `views`, `accuracy`, `gain` over the plain image's, a difference of
@@ -65,10 +65,9 @@ def measure_policies(
     logits: dict[View, Tensor] = {}
     seconds: dict[View, float] = {}
     for shift, flip in views:
-        on_view()
         start = time.perf_counter()
         seen = Split(images=make_view(split.images, shift=shift, flip=flip), labels=split.labels)
-        logits[shift, flip] = predict_logits(network, seen, device=device)
+        logits[shift, flip] = predict_logits(network, seen, device=device, on_batch=on_batch)
         seconds[shift, flip] = time.perf_counter() - start
     plain = top_k_accuracy(logits[PLAIN], split.labels, k=1)
     return [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import partial
 from pathlib import Path
@@ -210,6 +210,17 @@ def test_loss_that_is_not_finite_stops_the_run_without_a_checkpoint(
     assert not (tmp_path / "checkpoints").exists()
 
 
+def test_validation_loss_that_is_not_finite_stops_the_run_before_it_is_compared(
+    config: TrainConfig, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(config, dataset, tmp_path)
+    monkeypatch.setattr(trainer, "_validate", lambda: Validation(loss=float("nan"), accuracy=0.1, f1_macro=0.1))
+    with pytest.raises(DivergedError, match="The validation loss is not a finite number after step 4"):
+        trainer.train()
+    assert trainer.selection.epochs_run == 0
+    assert not (tmp_path / "checkpoints").exists()
+
+
 def test_validation_images_are_set_apart_and_never_augmented(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +231,8 @@ def test_validation_images_are_set_apart_and_never_augmented(
     assert torch.equal(trainer.train_split.images, dataset.train.images[training])
     measured: list[Split] = []
 
-    def measure(network: nn.Module, split: Split, *, device: Device) -> torch.Tensor:
+    def measure(network: nn.Module, split: Split, *, device: Device, on_batch: Callable[[], None]) -> torch.Tensor:
+        on_batch()
         measured.append(split)
         return predict_logits(network, split, device=device)
 

@@ -15,6 +15,8 @@ from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.run import explain_failure
 
 ON_GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+IN_CUBLAS = RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`")
+IN_CUDNN = RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
 ON_CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes.")
 ADVICE = (
     "batch_size 16 with accumulation_steps 1 was tried; "
@@ -30,7 +32,11 @@ def _memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ON_GPU, ON_CPU, MemoryError(), RuntimeError("std::bad_alloc"), OSError(errno.ENOMEM, "Cannot allocate")]
+    "error",
+    [
+        *(ON_GPU, IN_CUBLAS, IN_CUDNN, ON_CPU),
+        *(MemoryError(), RuntimeError("std::bad_alloc"), OSError(errno.ENOMEM, "Cannot allocate")),
+    ],
 )
 def test_a_lack_of_memory_is_recognised(error: BaseException) -> None:
     assert is_out_of_memory(error)
@@ -46,6 +52,8 @@ def test_other_errors_are_not_mistaken_for_it(error: BaseException) -> None:
     ("error", "found"),
     [
         (ON_GPU, "The memory of the GPU is not enough (0.2 of 24.0 GiB are free)"),
+        (IN_CUBLAS, "The memory of the GPU is not enough (0.2 of 24.0 GiB are free)"),
+        (IN_CUDNN, "The memory of the GPU is not enough (0.2 of 24.0 GiB are free)"),
         (ON_CPU, "The memory of the machine is not enough (0.5 of 8.0 GiB are free)"),
     ],
 )

@@ -17,7 +17,7 @@ from training.engine.checkpoint import load_newest_checkpoint
 from training.engine.data import load_dataset
 from training.engine.device import choose_device
 from training.engine.exceptions import ConfigError
-from training.engine.fit import Trainer
+from training.engine.fit import Trainer, divide_batch
 from training.engine.launch import describe_group
 from training.engine.ranks import Ranks
 
@@ -96,6 +96,16 @@ def test_a_batch_that_cannot_be_divided_is_refused(dataset: Path, tmp_path: Path
             workdir=tmp_path,
             ranks=Ranks(size=3),
         )
+
+
+def test_a_batch_of_a_small_dataset_is_rounded_down() -> None:
+    sizes = [
+        divide_batch(50, images=images, dataset="few", ranks=Ranks(size=size))
+        for images, size in ((41, 1), (41, 2), (60, 2))
+    ]
+    assert sizes == [41, 40, 50]
+    with pytest.raises(ConfigError, match="devices is 2; allowed is at most 1 where dataset few has 1 training images"):
+        divide_batch(50, images=1, dataset="few", ranks=Ranks(size=2))
 
 
 def test_a_process_that_is_alone_exchanges_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

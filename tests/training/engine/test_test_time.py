@@ -44,14 +44,14 @@ class Sides(nn.Module):
 def test_gain_is_measured_against_the_plain_image_and_every_view_is_computed_once() -> None:
     images = torch.zeros(4, 32, 32, 3, dtype=torch.uint8)
     images[:, :, :16] = 100  # left is bright: plain says 0, mirrored says 1, and louder
-    views: list[None] = []
+    batches: list[None] = []
     rows = measure_policies(
         Sides(),
         Split(images=images, labels=torch.tensor([1, 1, 1, 0])),
         device=reference_device(),
-        on_view=lambda: views.append(None),
+        on_batch=lambda: batches.append(None),
     )
-    assert len(views) == 6
+    assert len(batches) == 6
     assert [(row["name"], row["views"]) for row in rows] == [("flip", 2), ("flip_shift", 6)]
     assert (rows[0]["accuracy"], rows[0]["gain"]) == (0.75, pytest.approx(0.5))
     assert rows[0]["cost"] > 1
