@@ -84,7 +84,7 @@ def percent(fraction: float | None, decimals: int = 1) -> str:
 @register.filter
 def points(fraction: float) -> str:
     """Write a difference of two fractions in percentage points, always with its sign."""
-    value = 100.0 * fraction
+    value = round(100.0 * fraction, 2)  # first, so that next to nothing is no “−0.00”
     sign = "−" if value < 0 else "+"
     return f"{sign}{_localized(abs(value), 2)}"
 

@@ -195,6 +195,14 @@ def test_durations_have_two_units(seconds: float | None, shown: str) -> None:
     assert site.duration(seconds) == shown
 
 
+@pytest.mark.parametrize(
+    ("fraction", "shown"),
+    [(0.0, "+0.00"), (-0.00001, "+0.00"), (-0.0001, "−0.01"), (0.25, "+25.00"), (-0.02899, "−2.90")],
+)
+def test_differences_have_the_sign_of_what_is_shown(fraction: float, shown: str) -> None:
+    assert site.points(fraction) == shown
+
+
 def test_numbers_are_rounded_and_grouped() -> None:
     assert site.number(1972792) == "1,972,792"
     assert site.number(3.96, 1) == "4.0"

@@ -56,9 +56,10 @@ def test_the_lists_number_of_queries_is_constant(
 def test_a_promotion_does_not_fetch_the_manifest_of_the_version_before() -> None:
     first, second = ModelVersionFactory.create_batch(2)
     Promotion.objects.create(version=second, previous=first)
-    promotion = versions_with_history().get(pk=second.pk).promotions.all()[0]
-    assert promotion.previous == first
-    assert promotion.previous.get_deferred_fields() == {"manifest"}
+    previous = versions_with_history().get(pk=second.pk).promotions.all()[0].previous
+    assert previous == first
+    assert previous is not None
+    assert previous.get_deferred_fields() == {"manifest"}
 
 
 def test_a_version_tells_where_it_comes_from(operator: Person) -> None:

@@ -11,6 +11,7 @@ from training.engine.data_checks import check_dataset
 from training.engine.exceptions import DatasetError
 from training.exceptions import ServiceError
 from training.management.following import Display
+from training.management.lookups import find_dataset
 from training.models import Dataset
 from training.services import accept_copies, record_checks
 
@@ -57,20 +58,6 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(report))
         else:
             _show(report, dataset=dataset, display=display)
-
-
-def find_dataset(name: str) -> Dataset:
-    """Return the dataset of that name.
-
-    Raises:
-        CommandError: There is none.
-    """
-    dataset = Dataset.objects.filter(name=name).first()
-    if dataset is None:
-        known = ", ".join(Dataset.objects.values_list("name", flat=True)) or "none"
-        message = f"There is no dataset named {name}. Imported are: {known}."
-        raise CommandError(message)
-    return dataset
 
 
 def _show(report: dict[str, Any], *, dataset: Dataset, display: Display) -> None:

@@ -8,11 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from training.management.commands.check_dataset import find_dataset
-from training.management.commands.promote import find_version
 from training.management.engine_process import run_engine
 from training.management.evaluation_tables import describe_evaluation
 from training.management.following import Display
+from training.management.lookups import find_dataset, find_version
 
 
 class Command(BaseCommand):

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training.exceptions import ClassesDifferError, ServiceError
-from training.models import ModelVersion
+from training.management.lookups import find_version
 from training.services import promote_version
 
 
@@ -34,21 +33,3 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         before = f" instead of {promotion.previous}" if promotion.previous else ""
         self.stdout.write(f"{version} answers now{before}: {version.test_accuracy:.2%} on its test split.")
-
-
-def find_version(text: str) -> ModelVersion:
-    """Return the version that `text` names.
-
-    Raises:
-        CommandError: none, or more than one.
-    """
-    number = re.fullmatch(r"v?([0-9]{1,9})", text)
-    by_number = ModelVersion.objects.filter(pk=int(number[1])).first() if number else None
-    if by_number is not None:
-        return by_number
-    found = list(ModelVersion.objects.filter(package_sha256__startswith=text.lower())[:2]) if len(text) >= 6 else []
-    if len(found) != 1:
-        message = f"{text} names no model version" if not found else f"{text} names more than one model version"
-        message += "; `manage.py models` lists them."
-        raise CommandError(message)
-    return found[0]

@@ -19,7 +19,8 @@ from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.exceptions import ServiceError
 from training.management.following import Display, follow, require_success
-from training.models import Dataset, ModelVersion, TrainingRun
+from training.management.lookups import find_dataset
+from training.models import ModelVersion, TrainingRun
 from training.services import request_control, request_run
 
 DEFAULT_RECIPE: Final = "fast"
@@ -104,9 +105,7 @@ def _request(options: Mapping[str, Any]) -> TrainingRun:
             message = f"There is no run {options['control_of']}."
             raise CommandError(message)
         return request_control(owner=None, run=transfer, announce=announce)
-    dataset = Dataset.objects.filter(name=options["dataset"]).first()
-    if dataset is None:
-        raise CommandError(_describe_missing_dataset(options["dataset"]))
+    dataset = find_dataset(options["dataset"])
     overrides = dict(parse_setting(text) for text in options["set"])
     recipe = options["recipe"] or DEFAULT_RECIPE
     return request_run(owner=None, dataset=dataset, recipe=recipe, overrides=overrides, announce=announce)
@@ -165,10 +164,3 @@ def _describe_difference(run: TrainingRun) -> dict[str, Any] | None:
     if counterpart is None or difference is None:
         return None
     return {"compared_with": counterpart.pk, "mean": difference.mean, **asdict(difference)}
-
-
-def _describe_missing_dataset(name: str) -> str:
-    known = ", ".join(Dataset.objects.values_list("name", flat=True))
-    if not known:
-        return f"There is no dataset named {name}, nor any other; make one with: manage.py import_dataset --demo"
-    return f"There is no dataset named {name}. Imported are: {known}."
