@@ -48,12 +48,12 @@ class Difference:
 
 
 def derive_control(run: TrainingRun) -> dict[str, object]:
-    """Return the settings of the control of a transfer run that has ended well."""
+    """Return the settings of the control of a transfer run that has ended well: at least one epoch more."""
     seen = run.epochs.filter(phase=1).aggregate(images=Sum("images"))["images"]
     per_epoch = run.epochs.filter(phase=2).aggregate(images=Max("images"))["images"]
     first_phase = {"auxiliary_dataset": "", "auxiliary_epochs": 0, "auxiliary_learning_rate": 0.0}
     config = {name: value for name, value in run.config.items() if name != "recipe"}
-    return {**config, **first_phase, "epochs": run.config["epochs"] + round(seen / per_epoch)}
+    return {**config, **first_phase, "epochs": run.config["epochs"] + max(1, round(seen / per_epoch))}
 
 
 def find_counterpart(run: TrainingRun) -> TrainingRun | None:

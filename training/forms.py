@@ -28,6 +28,8 @@ MORE_SETTINGS: Final = {
     for title, group in FIELD_GROUPS.items()
 }
 SETTINGS: Final = (*MAIN_SETTINGS, *(name for names in MORE_SETTINGS.values() for name in names))
+NOTHING: Final = "-"
+"""Typed for an empty text, since a field left empty takes the recipe's value; no dataset is called so."""
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -49,7 +51,10 @@ class SettingField(forms.CharField):
     def allowed(self) -> str:
         """What may be typed; empty where the choices show it."""
         is_listed = self.spec.type == "bool" or (self.spec.choices and not self.spec.examples)
-        return "" if is_listed else translate_allowed(describe_allowed(self.spec))
+        allowed = "" if is_listed else translate_allowed(describe_allowed(self.spec))
+        if self.spec.type == "str" and not self.spec.choices:
+            return _("a dash (%(dash)s) for none, or %(allowed)s") % {"dash": NOTHING, "allowed": allowed}
+        return allowed
 
     def show_default(self, recipe: Recipe) -> None:
         """Show what the recipe takes when the field is left empty."""
@@ -196,7 +201,7 @@ def _parse(spec: FieldSpec, text: str) -> object:
     if spec.type == "bool":
         return {"true": True, "false": False}.get(text, text)
     if spec.type == "str":
-        return text
+        return "" if text == NOTHING else text
     number = str(sanitize_separators(text))  # a French reader types 0,12
     if spec.type == "int":
         return int(number) if _WHOLE_NUMBER.fullmatch(number) else text

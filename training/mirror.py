@@ -22,7 +22,6 @@ from training.tracking.store import (
     PACKAGE_TAG,
     connect,
     ensure_run,
-    find_run,
     find_version,
     point_champion,
     publish_package,
@@ -98,13 +97,12 @@ def mirror_champion(pk: int) -> None:
 
 
 def _tell_state(run: TrainingRun) -> str:
-    """Bring MLflow's run to the row's state; returns its id, empty when MLflow never heard of it."""
+    """Bring MLflow's run to the row's state; returns its id. It is made where MLflow was away for all its length."""
     client = connect(settings.MLFLOW_TRACKING_URI)
     version = ModelVersion.objects.filter(run=run).first()
-    description = describe_run(run)
-    run_id = find_run(client, description) if version is None else ensure_run(client, description)
-    if run_id:  # before the package: where files cannot be stored, runs end all the same
-        set_state(client, run_id, STATES[JobStatus(run.status)], at=run.finished_at)
+    run_id = ensure_run(client, describe_run(run))
+    # Before the package: where files cannot be stored, runs end all the same.
+    set_state(client, run_id, STATES[JobStatus(run.status)], at=run.finished_at)
     if version is not None:
         _publish(client, run_id, version=version)
     return run_id
@@ -129,7 +127,7 @@ def _publish(client: MlflowClient, run_id: str, *, version: ModelVersion) -> int
     """Register a version's package; returns its number in MLflow, None when it is damaged or refused."""
     try:
         package = verify_package(version.path)
-    except PackageError as error:
+    except (PackageError, OSError) as error:
         logger.warning("MLflow gets no copy of %s: %s", version, error)
         return None
     with refusals_logged(f"the package of {version}"):

@@ -20,7 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from training.choices import ImportSource, JobStatus, ModelState
-from training.controls import derive_control
+from training.controls import derive_control, find_counterpart
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, ring
 from training.engine.config import TrainConfig
 from training.engine.data_checks import REPORT_NAME, count_exact_copies, summarize_report, write_report
@@ -83,14 +83,19 @@ def request_control(*, owner: User | None, run: TrainingRun, announce: bool = Tr
     Raises:
         ConfigError: the control would have more epochs than are allowed.
         CopiesRefusedError: as for `request_run`.
-        ServiceError: the run has no first phase or did not succeed, or there is no room on the disk.
+        ServiceError: the run has no first phase, did not succeed or has a control already, or there is no room on the
+            disk.
     """
     if not run.is_transfer:
         raise ServiceError(_("%(run)s learns in one phase; only a run of two has a control.") % {"run": run})
     if run.status != JobStatus.SUCCEEDED:
         raise ServiceError(_("%(run)s has not succeeded; only then is there something to compare.") % {"run": run})
-    control = TrainingRun(owner=owner, dataset=run.dataset, recipe=run.recipe, control_of=run)
-    return _queue_run(control, settings_by_name=derive_control(run), announce=announce)
+    with transaction.atomic():
+        TrainingRun.objects.select_for_update().get(pk=run.pk)  # a second click waits until the first has its control
+        if (present := find_counterpart(run)) is not None:
+            raise ServiceError(_("%(run)s has a control already: %(control)s.") % {"run": run, "control": present})
+        control = TrainingRun(owner=owner, dataset=run.dataset, recipe=run.recipe, control_of=run)
+        return _queue_run(control, settings_by_name=derive_control(run), announce=announce)
 
 
 def _queue_run(run: TrainingRun, *, settings_by_name: Mapping[str, object], announce: bool) -> TrainingRun:

@@ -150,6 +150,9 @@ class TestControl:
         assert "--set does not go with --control-of" in refusal(
             "train", "--control-of", str(run.pk), "--set", "epochs=3"
         )
+        assert refusal("train", "--control-of", str(run.pk), "--recipe", "fast") == (
+            "--recipe does not go with --control-of: a control has the settings of its run."
+        )
         one_phase = TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
         assert "learns in one phase" in refusal("train", "--control-of", str(one_phase.pk))
 
@@ -353,6 +356,9 @@ class TestEvaluate:
         assert refusal("evaluate", str(version), "--dataset", "tiny") == (
             "The process was killed from outside (SIGKILL)."
         )
+        counts = iter([4, 5])
+        monkeypatch.setattr("training.management.engine_process.count_oom_kills", lambda: next(counts))
+        assert refusal("evaluate", str(version), "--dataset", "tiny").startswith("The machine ran out of its memory")
 
 
 class TestPromote:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -87,11 +88,18 @@ class TestRun:
         assert run.started_at is not None
         assert info.start_time == int(run.started_at.timestamp() * 1000)
 
-    def test_a_run_that_mlflow_never_heard_of_stays_unknown(self, client: MlflowClient) -> None:
-        run = make_run(JobStatus.FAILED)
+    @pytest.mark.parametrize(("status", "state"), [(JobStatus.FAILED, "FAILED"), (JobStatus.CANCELLED, "KILLED")])
+    def test_an_end_that_mlflow_was_away_for_is_told(self, client: MlflowClient, status: JobStatus, state: str) -> None:
+        run = make_run(status)
+        mirror_run(run.pk)
+        run.refresh_from_db()
+        assert client.get_run(run.mlflow_run_id).info.status == run.mlflow_state == state
+        assert not runs_behind().exists()
+
+    def test_a_run_that_was_cancelled_before_it_began_stays_unknown(self, client: MlflowClient) -> None:
+        run = TrainingRunFactory.create(status=JobStatus.CANCELLED)
         mirror_run(run.pk)
         assert find_run(client, describe_run(run)) == ""
-        assert not runs_behind().exists()
 
     def test_a_success_that_mlflow_was_away_for_is_told_with_its_package(self, client: MlflowClient) -> None:
         version = make_version()
@@ -131,6 +139,27 @@ class TestRun:
         mirror_run(version.run.pk)
         assert f"MLflow gets no copy of {version}" in caplog.text
         assert versions_of(version, client) == []
+        assert not runs_behind().exists()
+
+    def test_a_package_that_is_gone_is_named(self, client: MlflowClient, caplog: pytest.LogCaptureFixture) -> None:
+        version = make_version()
+        shutil.rmtree(version.path)
+        assert version.run is not None
+        mirror_run(version.run.pk)
+        assert f"MLflow gets no copy of {version}" in caplog.text
+        assert not runs_behind().exists()
+
+    def test_a_package_that_cannot_be_read_is_named(
+        self, client: MlflowClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(_path: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(mirror, "verify_package", fail)
+        version = make_version()
+        assert version.run is not None
+        mirror_run(version.run.pk)
+        assert f"MLflow gets no copy of {version}" in caplog.text
         assert not runs_behind().exists()
 
     def test_a_run_that_is_claimed_meanwhile_is_told_as_running(

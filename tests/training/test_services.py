@@ -209,9 +209,25 @@ class TestControl:
         run.epochs.get(phase=1, epoch=2).delete()
         assert request_control(owner=None, run=run).config["epochs"] == 2 + 3
 
+    def test_a_first_phase_of_few_images_counts_as_one_epoch(self) -> None:
+        run = make_transfer_run()
+        run.epochs.filter(phase=1).update(images=20)
+        assert request_control(owner=None, run=run).config["epochs"] == 2 + 1
+
     def test_only_two_phases_have_one(self) -> None:
         with pytest.raises(ServiceError, match="learns in one phase"):
             request_control(owner=None, run=TrainingRunFactory.create(status=JobStatus.SUCCEEDED))
+
+    def test_a_second_click_is_refused_until_the_control_has_gone_wrong(self) -> None:
+        run = make_transfer_run()
+        first = request_control(owner=None, run=run)
+        for status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
+            run.controls.update(status=status)
+            with pytest.raises(ServiceError) as caught:
+                request_control(owner=None, run=run)
+            assert str(caught.value) == f"{run} has a control already: {first}."
+        run.controls.update(status=JobStatus.FAILED)
+        assert request_control(owner=None, run=run) != first
 
     def test_only_a_run_that_succeeded_has_one(self) -> None:
         with pytest.raises(ServiceError, match="has not succeeded"):

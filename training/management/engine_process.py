@@ -10,7 +10,7 @@ from training.engine.events import FinishedEvent, parse_line
 from training.management.following import INTERRUPTED, Display
 from training.processes import engine_command, kill_group, spawn
 from training.supervisor import engine_environment
-from training.verdicts import judge_exit
+from training.verdicts import count_oom_kills, judge_exit
 
 
 def run_engine(*arguments: str, display: Display) -> FinishedEvent:
@@ -24,6 +24,7 @@ def run_engine(*arguments: str, display: Display) -> FinishedEvent:
         CommandError: it failed, in one sentence.
         SystemExit: Ctrl-C: the engine is stopped.
     """
+    oom_kills = count_oom_kills()
     process = spawn(engine_command(*arguments), env=engine_environment(), stdout=PIPE)
     finished: FinishedEvent | None = None
     try:
@@ -43,5 +44,5 @@ def run_engine(*arguments: str, display: Display) -> FinishedEvent:
     finally:
         kill_group(process)
     if finished is None:
-        raise CommandError(judge_exit(code, oom_killed=False).detail)
+        raise CommandError(judge_exit(code, oom_killed=count_oom_kills() > oom_kills).detail)
     return finished

@@ -19,9 +19,9 @@ from training.controls import find_counterpart, measure_difference
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
-from training.engine_texts import show_value, translate, translate_progress
+from training.engine_texts import explain_refusal, show_value, translate, translate_progress
 from training.exceptions import ServiceError
-from training.forms import RunForm
+from training.forms import NOTHING, RunForm
 from training.models import Dataset, EpochMetric, TrainingRun
 from training.services import cancel_run, may_cancel, request_control, request_run
 from training.storage import mlflow_address
@@ -219,10 +219,13 @@ class RunControlView(PageAccessMixin, View):
         run = get_object_or_404(TrainingRun.objects.select_related("dataset"), pk=pk)
         try:
             control = request_control(owner=self.viewer, run=run)
-        except (ConfigError, ServiceError) as error:
+        except ConfigError as error:
+            messages.error(request, explain_refusal(error))
+        except ServiceError as error:
             messages.error(request, str(error))
-            return redirect("run", pk=pk)
-        return redirect("run", pk=control.pk)
+        else:
+            return redirect("run", pk=control.pk)
+        return redirect("run", pk=pk)
 
 
 def _find_best_epoch(epochs: list[EpochMetric], *, phase: int) -> int | None:
@@ -263,4 +266,4 @@ def _settings_table(run: TrainingRun) -> list[dict[str, Any]]:
 
 def _as_typed(value: object) -> str:
     """Return a setting as the form's input takes it."""
-    return str(value).lower() if isinstance(value, bool) else show_value(value)
+    return str(value).lower() if isinstance(value, bool) else show_value(value) or NOTHING

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -125,30 +124,34 @@ def test_what_a_signal_ended_ends_by_that_signal_and_leaves_the_verdict_to_other
 OBEDIENT = """
 import os, pathlib, signal, sys, time
 def stop(*_):
-    pathlib.Path(f"stopped-{os.environ['RANK']}").touch()
+    pathlib.Path("stopped-" + os.environ["RANK"]).touch()
     sys.exit(75)
 signal.signal(signal.SIGTERM, stop)
-pathlib.Path(f"started-{os.environ['RANK']}").touch()
+pathlib.Path("started-" + os.environ["RANK"]).touch()
 time.sleep(0.2)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 time.sleep(60)
 """
 
 
-def test_a_request_to_stop_reaches_every_process_however_early_it_comes(behave: Behave, tmp_path: Path) -> None:
-    (tmp_path / "obedient.py").write_text(OBEDIENT)
-    behave(f"exec {sys.executable} obedient.py")
+LAUNCH = """
+import sys
+from training.engine.launch import launch_ranks
+sys.executable = sys.argv[1]
+sys.exit(launch_ranks(2, arguments=[]))
+"""
 
-    def stop() -> None:
+
+def test_a_request_to_stop_reaches_every_process_however_early_it_comes(tmp_path: Path) -> None:
+    engine = tmp_path / "engine"
+    engine.write_text(f"#!/bin/bash\ncd {tmp_path}\nexec {sys.executable} -c '{OBEDIENT}'\n")
+    engine.chmod(0o755)
+    with subprocess.Popen([sys.executable, "-c", LAUNCH, str(engine)], cwd=ROOT) as launcher:
         while not any((tmp_path / f"started-{rank}").exists() for rank in "01"):
+            assert launcher.poll() is None
             time.sleep(0.01)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    thread = threading.Thread(target=stop)
-    thread.start()
-    code = launch_ranks(2, arguments=[])
-    thread.join()
-    assert code == 75
+        launcher.terminate()
+        assert launcher.wait(30) == 75
     assert all((tmp_path / f"stopped-{rank}").exists() for rank in "01")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from django.urls import reverse
@@ -20,6 +21,7 @@ from tests.factories import (
 )
 from tests.training.people import Person, errors_of, text_of
 from training.choices import JobStatus, ModelState, Reason
+from training.engine.config import TrainConfig
 from training.engine.recipes import RECIPES
 from training.models import TrainingRun
 
@@ -299,6 +301,22 @@ class TestTwoPhases:
         assert address not in page.content.decode()
         assert f"The control of Run {run.pk} : without the first phase" in text_of(trainer.get(response["Location"]))
 
+    def test_a_refusal_is_told_in_the_words_of_the_form(self, trainer: Person, artifacts_root: object) -> None:
+        run = make_transfer_run()
+        TrainingRun.objects.filter(pk=run.pk).update(config={**run.config, "epochs": 1000})
+        response = trainer.post(reverse("run_control", args=[run.pk]), follow=True)
+        assert "Epochs is “1006”; allowed is a whole number from 1 to 1000." in text_of(response)
+
+    def test_a_control_can_be_repeated(self, trainer: Person, artifacts_root: object) -> None:
+        """Its recipe has a first phase, which a field left empty would bring back."""
+        first = {"auxiliary_dataset": "", "auxiliary_epochs": 0, "auxiliary_learning_rate": 0.0}
+        config = TrainConfig.from_recipe("transfer-stl10", dataset="x", **first).to_dict()
+        del config["dataset"]
+        control = TrainingRunFactory.create(recipe="transfer-stl10", config=config)
+        context = trainer.get(reverse("run", args=[control.pk])).context
+        trainer.post(reverse("run_new"), dict(parse_qsl(context["repeat_query"])))
+        assert TrainingRun.objects.exclude(pk=control.pk).get().config == config
+
     def test_both_pages_show_the_difference(self, trainer: Person, artifacts_root: object) -> None:
         run = make_transfer_run(metrics=self.metrics_of(0.75))
         control = TrainingRunFactory.create(
@@ -308,6 +326,20 @@ class TestTwoPhases:
             page = trainer.get(reverse("run", args=[shown.pk]))
             assert "Difference +25.00 95% interval" in text_of(page)
             assert reverse("run", args=[other.pk]) in page.content.decode()
+
+    @pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+    def test_a_control_that_ended_untested_promises_nothing(self, trainer: Person, status: JobStatus) -> None:
+        run = make_transfer_run(metrics=self.metrics_of(0.75))
+        control = TrainingRunFactory.create(control_of=run, status=status)
+        shown = text_of(trainer.get(reverse("run", args=[control.pk])))
+        assert f"This run ended before it was tested: there is nothing to compare with Run {run.pk}." in shown
+        assert "Once it has been tested" not in shown
+
+    def test_a_transfer_run_without_a_test_promises_nothing(self, trainer: Person) -> None:
+        run = make_transfer_run()
+        control = TrainingRunFactory.create(control_of=run)
+        shown = text_of(trainer.get(reverse("run", args=[control.pk])))
+        assert f"Run {run.pk} ended before it was tested: there is nothing to compare this run with." in shown
 
     def test_a_run_of_one_phase_has_no_control(self, trainer: Person, artifacts_root: object) -> None:
         run = finished_run()

@@ -16,6 +16,7 @@ from tests.tiny_model import picture
 from tests.training.people import Person, text_of
 from training.choices import ModelState
 from training.models import ModelVersion, Promotion
+from training.views.queries import versions_with_history
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 SHAPES = ["circle", "square", "star"]
@@ -50,6 +51,14 @@ def test_the_lists_number_of_queries_is_constant(
             ModelVersionFactory.create(run=TrainingRunFactory.create())
         with django_assert_num_queries(6):  # session, person, two of permissions, the count, the page of rows
             operator.get(reverse("versions"))
+
+
+def test_a_promotion_does_not_fetch_the_manifest_of_the_version_before() -> None:
+    first, second = ModelVersionFactory.create_batch(2)
+    Promotion.objects.create(version=second, previous=first)
+    promotion = versions_with_history().get(pk=second.pk).promotions.all()[0]
+    assert promotion.previous == first
+    assert promotion.previous.get_deferred_fields() == {"manifest"}
 
 
 def test_a_version_tells_where_it_comes_from(operator: Person) -> None:

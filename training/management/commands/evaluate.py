@@ -36,7 +36,7 @@ class Command(BaseCommand):
         arguments = ["--package", str(version.path), "--dataset", str(dataset.path)]
         arguments += ["--tta"] if options["tta"] else []
         arguments += ["--threads", str(settings.TRAINING_THREADS)] if settings.TRAINING_THREADS else []
-        report = run_engine("evaluate", *arguments, display=display).get("report", {})
+        report = run_engine("evaluate", *arguments, display=display)["report"]
         if options["json"]:
             self.stdout.write(json.dumps({"version": str(version), **report}))
             return

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
@@ -21,6 +21,8 @@ from training.exceptions import ServiceError
 from training.management.following import Display, follow, require_success
 from training.models import Dataset, ModelVersion, TrainingRun
 from training.services import request_control, request_run
+
+DEFAULT_RECIPE: Final = "fast"
 
 
 class Command(BaseCommand):
@@ -38,7 +40,7 @@ class Command(BaseCommand):
             metavar="RUN",
             help="number of a transfer run: train with its settings, without the first phase, on as many images",
         )
-        parser.add_argument("--recipe", default="fast", help=f"one of {', '.join(RECIPES)}; default: fast")
+        parser.add_argument("--recipe", help=f"one of {', '.join(RECIPES)}; default: {DEFAULT_RECIPE}")
         parser.add_argument(
             "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change options of the recipe"
         )
@@ -93,9 +95,10 @@ def _request(options: Mapping[str, Any]) -> TrainingRun:
     """
     announce = not options["here"]
     if options["control_of"] is not None:
-        if options["set"]:
-            message = "--set does not go with --control-of: a control has the settings of its run."
-            raise CommandError(message)
+        for name in ("recipe", "set"):
+            if options[name]:
+                message = f"--{name} does not go with --control-of: a control has the settings of its run."
+                raise CommandError(message)
         transfer = TrainingRun.objects.filter(pk=options["control_of"]).first()
         if transfer is None:
             message = f"There is no run {options['control_of']}."
@@ -105,7 +108,8 @@ def _request(options: Mapping[str, Any]) -> TrainingRun:
     if dataset is None:
         raise CommandError(_describe_missing_dataset(options["dataset"]))
     overrides = dict(parse_setting(text) for text in options["set"])
-    return request_run(owner=None, dataset=dataset, recipe=options["recipe"], overrides=overrides, announce=announce)
+    recipe = options["recipe"] or DEFAULT_RECIPE
+    return request_run(owner=None, dataset=dataset, recipe=recipe, overrides=overrides, announce=announce)
 
 
 def parse_setting(text: str) -> tuple[str, object]:
