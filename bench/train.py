@@ -97,8 +97,8 @@ def main() -> int:
         cpu_only = ("recipe", "set", "threads", "plain_epochs", "plain_seeds")
         given = [name for name in cpu_only if getattr(arguments, name) != parser.get_default(name)]
         if given:
-            options = ", ".join("--" + name.replace("_", "-") for name in given)
-            parser.error(f"--device cuda measures its own recipes: leave out {options}")
+            refused = ", ".join("--" + name.replace("_", "-") for name in given)
+            parser.error(f"--device cuda measures its own recipes: leave out {refused}")
     output: Path = arguments.output or ROOT / "bench" / "results" / f"train-{arguments.device}.json"
     if arguments.device == "cuda":
         from bench.train_cuda import measure_cuda  # noqa: PLC0415 - torch would sit beside every measured process

@@ -24,6 +24,7 @@ from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.events import parse_line
 from training.engine.exceptions import DatasetError, DivergedError, RankLostError, Reason
 from training.engine.package import verify_package
+from training.engine.publish import publish_package
 from training.engine.ranks import Ranks
 from training.engine.run import explain_failure, run_fit
 
@@ -331,7 +332,7 @@ def test_threads_are_shared_while_processes_train_together_and_given_back(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
-    train, publish = run._train, run.publish_package
+    train, publish = run._train, publish_package
 
     def look(function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
