@@ -93,6 +93,12 @@ def main() -> int:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--output", type=Path, help="default: bench/results/train-DEVICE.json")
     arguments = parser.parse_args()
+    if arguments.device == "cuda":
+        cpu_only = ("recipe", "set", "threads", "plain_epochs", "plain_seeds")
+        given = [name for name in cpu_only if getattr(arguments, name) != parser.get_default(name)]
+        if given:
+            refused = ", ".join("--" + name.replace("_", "-") for name in given)
+            parser.error(f"--device cuda measures its own recipes: leave out {refused}")
     output: Path = arguments.output or ROOT / "bench" / "results" / f"train-{arguments.device}.json"
     if arguments.device == "cuda":
         from bench.train_cuda import measure_cuda  # noqa: PLC0415 - torch would sit beside every measured process

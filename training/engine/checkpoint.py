@@ -49,7 +49,7 @@ class Checkpoint:
 
     @property
     def precision(self) -> str:
-        """Arithmetic in which the run computes, "float32" or "bfloat16", decided when it began."""
+        """Arithmetic in which the run computes, "float32", "bfloat16" or "float16", decided when it began."""
         return str(self.state["identity"]["precision"])
 
     @property

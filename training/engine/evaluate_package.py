@@ -23,7 +23,7 @@ def evaluate_package(
     """Measure a package on a dataset's test split, with the temperature and the threshold of its manifest.
 
     Thresholds for the comparison of scores come from the images that its run set aside for validation; on another
-    dataset from that one's training images, which it has not learnt.
+    dataset from that one's training images. These it has not learnt, unless they are those of its first phase.
 
     Args:
         package_path: Directory of the package.

@@ -120,7 +120,7 @@ class FinishedEvent(TypedDict):
 
 
 class StoppedEvent(TypedDict):
-    """Interrupted on request after `step` steps.
+    """Interrupted on request after `step` steps, counted over all phases.
 
     `checkpoint` is the one to continue from: relative to the working directory, in full when the run was resumed from
     it and saved none of its own, null when there is none.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,10 +26,11 @@ from training.engine.data import Dataset, Split, split_validation
 from training.engine.device import Device
 from training.engine.evaluate import predict_logits
 from training.engine.events import emit
-from training.engine.exceptions import CheckpointError, ConfigError, DivergedError
+from training.engine.exceptions import CheckpointError, DivergedError
 from training.engine.metrics import compute_f1_macro
 from training.engine.networks import Network, build_from_config, count_parameters
 from training.engine.pipeline import Augmenter
+from training.engine.position import Phase, Position, Validation, divide_batch
 from training.engine.progress import repeat_slowly
 from training.engine.ranks import Ranks
 from training.engine.reporting import StepReporter
@@ -50,47 +51,6 @@ class StopRequested(Exception):  # noqa: N818 - says what happened
         super().__init__(f"stopped after step {step}")
         self.step = step
         self.checkpoint = checkpoint
-
-
-@dataclass(slots=True)
-class Position:
-    """Where a run is.
-
-    Attributes:
-        step: Optimizer steps taken.
-        seconds: Wall time spent until the last checkpoint, over all the processes of the run.
-        epoch_seconds: The part of it that belongs to the epoch under way.
-    """
-
-    step: int = 0
-    seconds: float = 0.0
-    epoch_seconds: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """What a trainer does of its run.
-
-    Attributes:
-        number: 0 for all of it, else 1 or 2.
-        steps_before: Steps that belong to the phase before.
-        steps_after: Steps that belong to the phase after.
-        auxiliary_sha256: Hash of the auxiliary dataset; empty without one.
-    """
-
-    number: int = 0
-    steps_before: int = 0
-    steps_after: int = 0
-    auxiliary_sha256: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Validation:
-    """What an epoch's weights reach on the validation split; None where nothing is set aside for it."""
-
-    loss: float | None = None
-    accuracy: float | None = None
-    f1_macro: float | None = None
 
 
 class Trainer:
@@ -385,7 +345,9 @@ class Trainer:
 
     def _identity(self) -> dict[str, Any]:
         """Return what a checkpoint must share with the run that continues from it."""
-        free = {"dataset", "auxiliary_dataset", "devices"}  # they change neither the images nor what is learned
+        # Where the data lie changes nothing, and a run may move to another number of devices, although batch norms then
+        # measure other shares of a batch.
+        free = {"dataset", "auxiliary_dataset", "devices"}
         return {
             "config": {key: value for key, value in self.config.to_dict().items() if key not in free},
             "dataset_sha256": self.dataset.sha256,
@@ -410,26 +372,3 @@ class Trainer:
             trainable_parameters=trainable,
             resumed_from_step=self.step,
         )
-
-
-def divide_batch(wanted: int, *, images: int, dataset: str, ranks: Ranks) -> int:
-    """Return the size of a batch: at most all images, and a multiple of the processes that train together.
-
-    Args:
-        wanted: The configured size.
-        images: Number of training images.
-        dataset: Name of the dataset they are of.
-        ranks: The processes.
-
-    Raises:
-        ConfigError: The configured size is no such multiple, or there are fewer images than processes.
-    """
-    allowed = f"a multiple of {ranks.size}, the processes that train together"
-    if wanted % ranks.size:
-        raise ConfigError(f"batch_size is {wanted}; allowed is {allowed}.", field="batch_size", value=wanted)
-    size = min(wanted, images) // ranks.size * ranks.size
-    if not size:
-        few = f"dataset {dataset} has {images} training images"
-        message = f"devices is {ranks.size}; allowed is at most {max(images, 1)} where {few}."
-        raise ConfigError(message, field="devices", value=ranks.size)
-    return size

@@ -18,7 +18,9 @@ def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument("--config", required=True, type=Path, help="JSON file of a TrainConfig")
     parser.add_argument("--workdir", required=True, type=Path, help="receives checkpoints and the package")
     parser.add_argument("--resume", type=Path, metavar="CHECKPOINT_DIR", help="checkpoint to continue from")
-    parser.add_argument("--threads", type=thread_count, help="threads for one operation")
+    parser.add_argument(
+        "--threads", type=thread_count, help="threads for one operation, shared by the processes on this machine"
+    )
     parser.add_argument(
         "--accept-copies", action="store_true", help="train although test images are exact copies of training images"
     )

@@ -69,6 +69,8 @@ def top_k_accuracy(logits: Tensor, labels: Tensor, *, k: int) -> float:
 def leave_out_copies(logits: Tensor, labels: Tensor, *, copies: Sequence[int]) -> dict[str, Any]:
     """Compute the accuracy on test images that do not occur, exactly or nearly, among the training images.
 
+    An auxiliary dataset is not looked at: these are the training images of the dataset itself.
+
     Args:
         logits: (N, K) float.
         labels: (N,) int64.

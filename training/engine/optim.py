@@ -82,7 +82,9 @@ class Muon(torch.optim.Optimizer):
         """Take one step along the orthogonalised Nesterov momentum."""
         gradient = cast("Tensor", parameter.grad)
         state: dict[str, Any] = self.state[parameter]
-        buffer: Tensor = state.setdefault("momentum_buffer", torch.zeros_like(gradient))
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(gradient)
+        buffer: Tensor = state["momentum_buffer"]
         buffer.mul_(momentum).add_(gradient)
         direction = gradient.add(buffer, alpha=momentum)
         update = self.orthogonalize(direction.flatten(1), dtype=self.dtype).view_as(parameter)

@@ -50,6 +50,8 @@ class Ranks:
     def join(cls) -> Ranks:
         """Meet the others, if this process was started as one of several.
 
+        Without LOCAL_RANK and LOCAL_WORLD_SIZE it is the only one on its machine.
+
         Raises:
             RankLostError: The others do not come.
         """
@@ -61,7 +63,7 @@ class Ranks:
             dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=PATIENCE)
         except RuntimeError as error:
             raise RankLostError(_describe_loss(os.environ["WORLD_SIZE"])) from error
-        local_rank, local_size = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+        local_rank, local_size = int(os.environ.get("LOCAL_RANK", "0")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         return cls(rank=rank, size=size, local_rank=local_rank, local_size=local_size, store=store)
 
     @property

@@ -22,7 +22,7 @@ from training.engine.device import choose_device
 from training.engine.events import emit
 from training.engine.exceptions import EngineError, RankLostError, Reason
 from training.engine.fit import StopRequested, Trainer
-from training.engine.launch import STOP_SIGNALS
+from training.engine.launch import STOP_SIGNALS, is_rank
 from training.engine.memory import keep_freed_memory
 from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.package import is_disk_full
@@ -60,7 +60,7 @@ def run_fit(
         config_path: JSON of a `TrainConfig`.
         workdir: Directory that receives checkpoints and the package; created when missing.
         resume: A checkpoint, or a directory of checkpoints, to continue from.
-        threads: Threads for one operation; torch's own choice when None.
+        threads: Threads for one operation of all processes on this machine together; torch's own choice when None.
         accept_copies: Whether test images may be exact copies of training images, the auxiliary ones included.
     """
     stop = StopFlag()
@@ -69,11 +69,11 @@ def run_fit(
     config: TrainConfig | None = None
     ranks = Ranks()
     try:
+        if is_rank() and os.environ["RANK"] != "0":  # the first one speaks for all, also where they fail to meet
+            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
         ranks = Ranks.join()
-        if not ranks.is_first:
-            sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - the first one speaks for all
-        if threads or ranks.local_size > 1:
-            torch.set_num_threads(threads or max(1, torch.get_num_threads() // ranks.local_size))
+        if threads is not None:
+            torch.set_num_threads(threads)
         config = read_config(config_path)
         require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
         if config.auxiliary_dataset and not accept_copies:
@@ -150,6 +150,8 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
     dataset = load_dataset(Path(config.dataset))
     auxiliary = load_dataset(Path(config.auxiliary_dataset)) if config.auxiliary_dataset else None
     checkpoint = None if resume is None else load_newest_checkpoint(resume)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads // ranks.local_size))
     trainer = _train(
         config,
         dataset=dataset,
@@ -160,6 +162,7 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         ranks=ranks,
     )
     ranks.leave()
+    torch.set_num_threads(threads)  # the others end: what follows has the machine for itself
     if not ranks.is_first:
         return
 

@@ -12,10 +12,9 @@ from torch.nn import functional
 from training.engine.compilation import compile_for
 from training.engine.config import TrainConfig
 from training.engine.device import Device
+from training.engine.networks import BATCH_NORMS
 from training.engine.optim import build_optimizers
 from training.engine.ranks import Ranks
-
-BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 _PREFIX: Final = "optimizer."
 
@@ -35,6 +34,8 @@ class Learner:
         self.forward = compile_for(device.torch_device, network)
         muon_dtype = torch.bfloat16 if device.precision == "bfloat16" else torch.float32  # float16 would underflow
         self.optimizers = build_optimizers(network, config=config, dtype=muon_dtype)
+        self.parameters = [parameter for _, parameter, _ in self.named_states()]
+        self.norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
         self.scaler = torch.amp.GradScaler(device.torch_device.type, enabled=device.precision == "float16")
 
     @property
@@ -94,7 +95,7 @@ class Learner:
                 name, _, key = full_name.removeprefix(_PREFIX).rpartition(".")
                 parameter, state = states[name]
                 # Moments lie in memory as their parameter does; Adam's counter is a CPU scalar.
-                state[key] = torch.empty_like(parameter).copy_(tensor) if tensor.ndim else tensor.clone()
+                state[key] = tensor.clone() if key == "step" else torch.empty_like(parameter).copy_(tensor)
 
     def _accumulate(self, images: Tensor, targets: Tensor, *, total: int) -> Tensor:
         """Add the gradient of a part of a batch of `total` images; return its summed loss and hits."""
@@ -115,9 +116,11 @@ class Learner:
 
     def _exchange(self, sums: Tensor) -> None:
         """Make gradients and `sums` those of all processes, and the statistics of normalisation their mean."""
-        gradients = [parameter.grad for _, parameter, _ in self.named_states() if parameter.grad is not None]
-        norms = [m for m in self.network.modules() if isinstance(m, BATCH_NORMS) and m.training]
-        statistics = [tensor for m in norms for tensor in (m.running_mean, m.running_var) if tensor is not None]
+        gradients = [parameter.grad for parameter in self.parameters if parameter.grad is not None]
+        norms = [norm for norm in self.norms if norm.training]  # frozen ones measure nothing
+        statistics = [
+            tensor for norm in norms for tensor in (norm.running_mean, norm.running_var) if tensor is not None
+        ]
         self.ranks.add_up([*gradients, *statistics, sums])
         for tensor in statistics:
             tensor.div_(self.ranks.size)
@@ -126,6 +129,5 @@ class Learner:
         """Shorten the gradient of the mean loss over `count` images to the longest norm allowed."""
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        parameters = [parameter for _, parameter, _ in self.named_states()]
         longest = self.config.gradient_clip * (count if self._is_summed else 1)
-        nn.utils.clip_grad_norm_(parameters, longest)
+        nn.utils.clip_grad_norm_(self.parameters, longest)

@@ -21,8 +21,9 @@ from training.engine.checkpoint import Checkpoint
 from training.engine.config import TrainConfig
 from training.engine.data import Dataset
 from training.engine.device import Device
-from training.engine.fit import Phase, Trainer
+from training.engine.fit import Trainer
 from training.engine.networks import Network
+from training.engine.position import Phase
 from training.engine.ranks import Ranks
 
 
@@ -72,10 +73,10 @@ def train_in_phases(
     else:
         if checkpoint is not None:
             first.restore(checkpoint)
-        learned = first.train()
-        carry_over(learned, second.network, learned_keys=auxiliary.class_keys, class_keys=dataset.class_keys)
+        carry_over(first.train(), second.network, learned_keys=auxiliary.class_keys, class_keys=dataset.class_keys)
         second.position.seconds = first.position.seconds
         second.last_checkpoint = first.last_checkpoint
+    del first  # its images, optimizer and average leave their memory to the second phase
     second.train()
     return second
 

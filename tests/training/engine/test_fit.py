@@ -28,9 +28,10 @@ from training.engine.device import Device, choose_device
 from training.engine.evaluate import predict_logits
 from training.engine.events import parse_line
 from training.engine.exceptions import CheckpointError, DivergedError
-from training.engine.fit import StopRequested, Trainer, Validation
+from training.engine.fit import StopRequested, Trainer
 from training.engine.networks import WhitenedCnn
 from training.engine.optim import Muon
+from training.engine.position import Validation
 from training.engine.seed import make_generator
 
 

@@ -17,8 +17,9 @@ from training.engine.checkpoint import load_newest_checkpoint
 from training.engine.data import load_dataset
 from training.engine.device import choose_device
 from training.engine.exceptions import ConfigError
-from training.engine.fit import Trainer, divide_batch
+from training.engine.fit import Trainer
 from training.engine.launch import describe_group
+from training.engine.position import divide_batch
 from training.engine.ranks import Ranks
 
 ROOT = Path(__file__).parents[3]

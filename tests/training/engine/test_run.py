@@ -22,8 +22,9 @@ from training.engine.__main__ import main
 from training.engine.data import load_dataset
 from training.engine.data_checks import REPORT_NAME, check_dataset, write_report
 from training.engine.events import parse_line
-from training.engine.exceptions import DatasetError, DivergedError, Reason
+from training.engine.exceptions import DatasetError, DivergedError, RankLostError, Reason
 from training.engine.package import verify_package
+from training.engine.publish import publish_package
 from training.engine.ranks import Ranks
 from training.engine.run import explain_failure, run_fit
 
@@ -325,3 +326,41 @@ def test_wrong_arguments_exit_with_two(capsys: pytest.CaptureFixture[str]) -> No
         main(["fit", "--config", "run.json", "--workdir", "work", "--threads", "0"])
     assert caught.value.code == 2
     assert "0 is not between 1 and 1024" in capsys.readouterr().err
+
+
+def test_threads_are_shared_while_processes_train_together_and_given_back(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts: list[int] = []
+    train, publish = run._train, publish_package
+
+    def look(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            counts.append(torch.get_num_threads())
+            return function(*arguments, **options)
+
+        return call
+
+    monkeypatch.setattr(Ranks, "join", lambda: Ranks(local_size=2))
+    monkeypatch.setattr(run, "choose_device", lambda _precision, *, ranks: device.reference_device())
+    monkeypatch.setattr(run, "_train", look(train))
+    monkeypatch.setattr(run, "publish_package", look(publish))
+    config = write_config(tmp_path / "run.json", dataset, epochs=1)
+    assert run_fit(config_path=config, workdir=tmp_path / "work", resume=None, threads=4) == 0
+    assert counts == [2, 4]
+
+
+def test_a_process_that_is_not_the_first_says_nothing_where_they_fail_to_meet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> Ranks:
+        raise RankLostError("Nobody came.")
+
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # put back afterwards
+    monkeypatch.setattr(Ranks, "join", fail)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank, is_torchrun, code, is_told in (("0", False, 76, False), ("0", True, 1, True), ("1", True, 1, False)):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setattr(run, "is_torchelastic_launched", lambda is_torchrun=is_torchrun: is_torchrun)
+        assert fit_here(tmp_path / "none.json", tmp_path) == code
+        assert ("Nobody came." in capsys.readouterr().out) == is_told

@@ -58,6 +58,29 @@ def test_plain_sgd_follows_the_gradient_of_the_mean_loss() -> None:
     assert torch.allclose(weights(learner), before - 0.1 * gradient, atol=1e-7)
 
 
+class Scaled(nn.Module):
+    """Has a weight without dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer, self.scale = nn.Linear(48, 3), nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.scale * self.layer(images.flatten(1))
+        return logits
+
+
+def test_the_state_of_a_weight_without_dimensions_stays_where_the_weight_is() -> None:
+    config = tiny_config(Path("d"), precision="float32", optimizer="adamw", learning_rate=0.01)
+    first, second = (  # "meta" is a device where nothing is computed: it tells tensors apart
+        Learner(Scaled().to(place), config=config, device=choose_device("float32")) for place in ("cpu", "meta")
+    )
+    first.learn(IMAGES, LABELS)
+    second.load_state_tensors(first.state_tensors())
+    places = {name: {key: state[key].device.type for key in state} for name, _, state in second.named_states()}
+    assert places["scale"] == places["layer.weight"] == {"step": "cpu", "exp_avg": "meta", "exp_avg_sq": "meta"}
+
+
 @pytest.mark.parametrize("longest", [0.01, 0.1])
 def test_long_gradients_are_shortened_to_the_norm_allowed(longest: float) -> None:
     learner = make_learner(optimizer="sgd", weight_decay=0.0, gradient_clip=longest)

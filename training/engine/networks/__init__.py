@@ -11,13 +11,21 @@ from typing import TYPE_CHECKING
 from training.engine.architectures import FAVOURITES, WHITENED_CNN, timm_architectures
 from training.engine.config import TrainConfig
 from training.engine.exceptions import ConfigError
-from training.engine.networks.base import Network, count_parameters
+from training.engine.networks.base import BATCH_NORMS, Network, count_parameters
 from training.engine.networks.whitened_cnn import ScaledNorm, WhitenedCnn
 
 if TYPE_CHECKING:
     from training.engine.networks.timm_network import TimmNetwork
 
-__all__ = ["Network", "ScaledNorm", "WhitenedCnn", "build_from_config", "build_network", "count_parameters"]
+__all__ = [
+    "BATCH_NORMS",
+    "Network",
+    "ScaledNorm",
+    "WhitenedCnn",
+    "build_from_config",
+    "build_network",
+    "count_parameters",
+]
 
 
 def build_network(

@@ -18,13 +18,11 @@ from torch.nn import functional
 from training.engine.architectures import ALL_STAGES
 from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.exceptions import ConfigError
-from training.engine.networks.base import Network
+from training.engine.networks.base import BATCH_NORMS, Network
 from training.engine.networks.stems import use_cifar_stem
 from training.engine.out_of_memory import is_out_of_memory
 
 Layout = Literal["channels_first", "channels_last", "tokens", "none"]
-
-BATCH_NORMS: Final = (nn.BatchNorm1d, nn.BatchNorm2d, nn.SyncBatchNorm)
 
 DEFAULT_DROPOUT: Final = 0.2
 SIZE_FAILURES: Final = (AssertionError, RuntimeError, ValueError)
