@@ -59,7 +59,8 @@ def test_every_stage_is_told_again_while_it_lasts_and_can_be_interrupted(monkeyp
     assert batches[2] >= 4  # learnt and foreign ones
 
     def stop(stage: int, _name: str) -> None:
-        if told.append(stage) or told.count(1) > 1:
+        told.append(stage)
+        if told.count(1) > 1:
             raise InterruptedError
 
     told.clear()

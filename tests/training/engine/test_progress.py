@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from training.engine import progress
 from training.engine.progress import REPEAT_SECONDS, repeat_slowly
 
 
 def test_what_is_repeated_waits_for_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr("training.engine.progress.time.monotonic", lambda: clock[0])
     done: list[float] = []
     act = repeat_slowly(lambda: done.append(clock[0]))
     first, second = 101 + REPEAT_SECONDS, 101 + 2 * REPEAT_SECONDS
