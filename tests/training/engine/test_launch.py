@@ -25,6 +25,9 @@ needs_two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="t
 
 Behave = Callable[[str], None]
 
+WAIT = "until [ -e dying ]; do sleep 0.01; done; sleep 0.2"
+"""In shell: until the other process is about to end, and a little longer."""
+
 
 @pytest.fixture(autouse=True)
 def _restore_signals(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
@@ -75,7 +78,7 @@ def test_what_the_first_process_told_is_not_told_again(
     ("line", "sentence"),
     [
         ("[ $RANK = 1 ] && exit 3; exec sleep 60", "Process 2 of 2 that train together ended with exit code 3"),
-        ("exit 76", "Process 1 of 2 that train together lost the others"),
+        (f"[ $RANK = 1 ] && {WAIT}; touch dying; exit 76", "Process 1 of 2 that train together lost the others"),
     ],
 )
 def test_one_that_breaks_down_takes_the_others_with_it(
@@ -94,9 +97,9 @@ def test_one_that_breaks_down_takes_the_others_with_it(
     ("line", "number"),
     [
         ("[ $RANK = 1 ] && kill -9 $$; exec sleep 60", signal.SIGKILL),
-        ("[ $RANK = 1 ] && kill -1 $$; sleep 0.1; exit 76", signal.SIGHUP),
+        (f"[ $RANK = 1 ] && touch dying && kill -1 $$; {WAIT}; exit 76", signal.SIGHUP),
         ("[ $RANK = 0 ] && kill -11 $$; exec sleep 60", signal.SIGSEGV),
-        ("[ $RANK = 0 ] && kill -9 $$; exit 1", signal.SIGKILL),
+        (f"[ $RANK = 0 ] && touch dying && kill -9 $$; {WAIT}; exit 1", signal.SIGKILL),
     ],
 )
 def test_what_a_signal_ended_ends_by_that_signal_and_leaves_the_verdict_to_others(
