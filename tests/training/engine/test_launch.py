@@ -97,7 +97,7 @@ def test_one_that_breaks_down_takes_the_others_with_it(
     ("line", "number"),
     [
         ("[ $RANK = 1 ] && kill -9 $$; exec sleep 60", signal.SIGKILL),
-        (f"[ $RANK = 1 ] && touch dying && kill -1 $$; {WAIT}; exit 76", signal.SIGHUP),
+        (f"[ $RANK = 1 ] && touch dying && kill -USR1 $$; {WAIT}; exit 76", signal.SIGUSR1),
         ("[ $RANK = 0 ] && kill -11 $$; exec sleep 60", signal.SIGSEGV),
         (f"[ $RANK = 0 ] && touch dying && kill -9 $$; {WAIT}; exit 1", signal.SIGKILL),
     ],
