@@ -8,6 +8,7 @@ import json
 import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -155,12 +156,11 @@ def run_trial(trial: Trial, *, parts: Parts, weights: Path | None, test: Split |
         tempfile.TemporaryDirectory(prefix="bench-transfer-") as folder,
         contextlib.redirect_stdout(io.StringIO()) as told,
     ):
+        make = partial(Trainer, device=device, workdir=Path(folder))
         if config.auxiliary_dataset:
-            trainer = train_in_phases(
-                config=config, dataset=target, auxiliary=parts.auxiliary, device=device, workdir=Path(folder)
-            )
+            trainer = train_in_phases(config=config, dataset=target, auxiliary=parts.auxiliary, make=make)
         else:
-            trainer = Trainer(config=config, dataset=target, device=device, workdir=Path(folder))
+            trainer = make(config=config, dataset=target)
             trainer.train()
     epochs = [json.loads(line) for line in told.getvalue().splitlines() if '"epoch_end"' in line]
     seconds = time.perf_counter() - started

@@ -7,6 +7,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -212,20 +213,10 @@ def _train(
     """
     # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
     device = choose_device(config.precision if checkpoint is None else checkpoint.precision, ranks=ranks)
+    make = partial(Trainer, device=device, workdir=workdir, is_stopping=is_stopping, ranks=ranks)
     if auxiliary is not None:
-        return train_in_phases(
-            config=config,
-            dataset=dataset,
-            auxiliary=auxiliary,
-            device=device,
-            workdir=workdir,
-            checkpoint=checkpoint,
-            is_stopping=is_stopping,
-            ranks=ranks,
-        )
-    trainer = Trainer(
-        config=config, dataset=dataset, device=device, workdir=workdir, is_stopping=is_stopping, ranks=ranks
-    )
+        return train_in_phases(config=config, dataset=dataset, auxiliary=auxiliary, make=make, checkpoint=checkpoint)
+    trainer = make(config=config, dataset=dataset)
     if checkpoint is not None:
         trainer.restore(checkpoint)
     trainer.train()

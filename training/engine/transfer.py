@@ -12,19 +12,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 
 import torch
 
 from training.engine.checkpoint import Checkpoint
 from training.engine.config import TrainConfig
 from training.engine.data import Dataset
-from training.engine.device import Device
 from training.engine.fit import Trainer
 from training.engine.networks import Network
 from training.engine.position import Phase
-from training.engine.ranks import Ranks
+
+MakeTrainer = Callable[..., Trainer]
+"""`Trainer` to which only configuration and data are still to be told."""
 
 
 def train_in_phases(
@@ -32,11 +31,8 @@ def train_in_phases(
     config: TrainConfig,
     dataset: Dataset,
     auxiliary: Dataset,
-    device: Device,
-    workdir: Path,
+    make: MakeTrainer,
     checkpoint: Checkpoint | None = None,
-    is_stopping: Callable[[], bool] = lambda: False,
-    ranks: Ranks | None = None,
 ) -> Trainer:
     """Take both phases, or what is left of them after a checkpoint of either.
 
@@ -44,11 +40,8 @@ def train_in_phases(
         config: What to do in the second phase; the first differs by `derive_first_config`.
         dataset: What the network is for.
         auxiliary: What it learns from first.
-        device: Where to compute.
-        workdir: Directory that receives `checkpoints/`.
+        make: What both phases share.
         checkpoint: Where to continue.
-        is_stopping: As `Trainer` takes it.
-        ranks: The processes that train together.
 
     Returns:
         The second phase's trainer, whose network is as it is to be tested.
@@ -57,17 +50,9 @@ def train_in_phases(
         CheckpointError: The checkpoint belongs to another run.
         DivergedError: The loss is not finite.
         DiskFullError: No space left for a checkpoint.
-        StopRequested: `is_stopping` said so.
+        StopRequested: Somebody asked the run to stop.
     """
-    first, second = make_trainers(
-        config=config,
-        dataset=dataset,
-        auxiliary=auxiliary,
-        device=device,
-        workdir=workdir,
-        is_stopping=is_stopping,
-        ranks=ranks,
-    )
+    first, second = make_trainers(config=config, dataset=dataset, auxiliary=auxiliary, make=make)
     if checkpoint is not None and checkpoint.phase == second.phase.number:
         second.restore(checkpoint)
     else:
@@ -82,20 +67,12 @@ def train_in_phases(
 
 
 def make_trainers(
-    *,
-    config: TrainConfig,
-    dataset: Dataset,
-    auxiliary: Dataset,
-    device: Device,
-    workdir: Path,
-    is_stopping: Callable[[], bool] = lambda: False,
-    ranks: Ranks | None = None,
+    *, config: TrainConfig, dataset: Dataset, auxiliary: Dataset, make: MakeTrainer
 ) -> tuple[Trainer, Trainer]:
     """Build the trainers of both phases; the arguments are those of `train_in_phases`.
 
     A first phase that stops early leaves numbers of steps unused: the second one begins at the same number always.
     """
-    make = partial(Trainer, device=device, workdir=workdir, is_stopping=is_stopping, ranks=ranks)
     first = make(config=derive_first_config(config), dataset=auxiliary)
     second = make(config=config, dataset=dataset, normalised_as=auxiliary)
     first.phase = Phase(number=1, steps_after=second.total_steps, auxiliary_sha256=auxiliary.sha256)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from training.engine.events import parse_line
 from training.engine.exceptions import CheckpointError
 from training.engine.fit import StopRequested, Trainer
 from training.engine.networks import build_from_config
-from training.engine.transfer import carry_over, derive_first_config, make_trainers, train_in_phases
+from training.engine.transfer import MakeTrainer, carry_over, derive_first_config, make_trainers, train_in_phases
 
 AUXILIARY_KEYS = ("red", "blue")
 """In another order than the dataset's, and without green."""
@@ -67,11 +68,18 @@ def train(
         config=config,
         dataset=dataset,
         auxiliary=auxiliary,
-        device=choose_device(config.precision),
-        workdir=workdir,
+        make=partial(
+            Trainer,
+            device=choose_device(config.precision),
+            workdir=workdir,
+            is_stopping=lambda: stop_after is not None and next(looks) >= stop_after,
+        ),
         checkpoint=load_newest_checkpoint(folder) if folder.exists() else None,
-        is_stopping=lambda: stop_after is not None and next(looks) >= stop_after,
     )
+
+
+def in_folder(workdir: Path) -> MakeTrainer:
+    return partial(Trainer, device=choose_device("float32"), workdir=workdir)
 
 
 def final_state(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -102,9 +110,7 @@ def test_everything_is_carried_over_but_the_rows_of_new_classes(
     changes: dict[str, object], dataset: Dataset, auxiliary: Dataset, tmp_path: Path
 ) -> None:
     config = transfer_config(dataset, auxiliary, **changes)
-    first, second = make_trainers(
-        config=config, dataset=dataset, auxiliary=auxiliary, device=choose_device("float32"), workdir=tmp_path
-    )
+    first, second = make_trainers(config=config, dataset=dataset, auxiliary=auxiliary, make=in_folder(tmp_path))
     fresh = {name: tensor.clone() for name, tensor in second.network.state_dict().items()}
     learned = first.train()
     carry_over(learned, second.network, learned_keys=auxiliary.class_keys, class_keys=dataset.class_keys)
@@ -122,9 +128,7 @@ def test_everything_is_carried_over_but_the_rows_of_new_classes(
 
 def test_second_phase_draws_what_a_run_without_the_first_draws(dataset: Dataset, auxiliary: Dataset) -> None:
     config = transfer_config(dataset, auxiliary)
-    _first, second = make_trainers(
-        config=config, dataset=dataset, auxiliary=auxiliary, device=choose_device("float32"), workdir=Path()
-    )
+    _first, second = make_trainers(config=config, dataset=dataset, auxiliary=auxiliary, make=in_folder(Path()))
     torch.manual_seed(99)
     alone = Trainer(config=tiny_config(dataset.path), dataset=dataset, device=choose_device("float32"), workdir=Path())
     assert torch.equal(second.network.state_dict()["head.weight"], alone.network.state_dict()["head.weight"])
@@ -159,9 +163,7 @@ def test_the_best_weights_of_the_first_phase_are_carried_over(
     dataset: Dataset, auxiliary: Dataset, tmp_path: Path
 ) -> None:
     config = transfer_config(dataset, auxiliary, tested_weights="best", auxiliary_epochs=3)
-    first, _second = make_trainers(
-        config=config, dataset=dataset, auxiliary=auxiliary, device=choose_device("float32"), workdir=tmp_path
-    )
+    first, _second = make_trainers(config=config, dataset=dataset, auxiliary=auxiliary, make=in_folder(tmp_path))
     learned = {name: tensor.clone() for name, tensor in first.train().state_dict().items()}
     assert first.selection.best
     assert_identical(learned, first.selection.best)
