@@ -59,7 +59,7 @@ check: install-dev ## lint, types, templates, boundaries, security, migrations a
 # uv does not read pip's configuration: hand it the index by environment, so that no lock names one.
 COMPILE = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global.index-url 2>/dev/null || true)}"; \
 	[ -z "$$UV_DEFAULT_INDEX" ] || export UV_DEFAULT_INDEX; \
-	compile() { $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url --python-version 3.11 \
+	compile() { $(BIN)/uv pip compile --quiet --generate-hashes --no-strip-extras --no-emit-index-url --python-version 3.11 \
 		--python-platform x86_64-manylinux_2_28 --custom-compile-command "make lock" $(UPGRADE) \
 		requirements/$$1.in --output-file requirements/$$1.txt $${2:+--constraint $$2}; }
 
