@@ -24,7 +24,6 @@ from tests.factories import (
     check_report,
     make_transfer_run,
 )
-from training import services
 from training.choices import ImportSource, JobStatus, ModelState
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION
 from training.engine.exceptions import ConfigError
@@ -48,7 +47,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 @pytest.fixture(autouse=True)
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     bells: list[tuple[str, int]] = []
-    monkeypatch.setattr(services, "ring", lambda task, pk: bells.append((task, pk)))
+    for name in ("runs", "imports", "versions"):
+        monkeypatch.setattr(f"training.services.{name}.ring", lambda task, pk: bells.append((task, pk)))
     return bells
 
 
@@ -89,7 +89,7 @@ class TestRequestRun:
             request_run(owner=None, dataset=DatasetFactory.create(), recipe="slow", overrides={})
 
     def test_a_full_disk_is_said_beforehand(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(services, "free_bytes", lambda: 1024 * 1024)
+        monkeypatch.setattr("training.services.room.free_bytes", lambda: 1024 * 1024)
         with pytest.raises(ServiceError, match=r"almost full: 1.0.MB are free, 512.0.MB"):
             request_run(owner=None, dataset=DatasetFactory.create(), recipe="fast", overrides={})
 
@@ -271,7 +271,7 @@ class TestCancel:
 
 class TestRequestImport:
     def test_a_download_needs_room_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(services, "free_bytes", lambda: 5 * 1024**3)
+        monkeypatch.setattr("training.services.room.free_bytes", lambda: 5 * 1024**3)
         with pytest.raises(ServiceError, match=r"5.0.GB are free, 6.0.GB are needed"):
             request_import(owner=None, name="stl10", source=ImportSource.STL10)
         assert request_import(owner=None, name="cifar10", source=ImportSource.CIFAR10).pk

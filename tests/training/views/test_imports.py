@@ -51,7 +51,7 @@ def test_a_name_is_given_once(trainer: Person) -> None:
 
 
 def test_what_the_service_refuses_is_shown(trainer: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.services.free_bytes", lambda: 1024)
+    monkeypatch.setattr("training.services.room.free_bytes", lambda: 1024)
     assert "The disk is almost full" in errors_of(ask(trainer))["__all__"][0]
 
 
