@@ -112,7 +112,7 @@ class DatasetFactory(DjangoModelFactory[Dataset]):
 
 
 class JobFactory(DjangoModelFactory[Any]):
-    """A job's row in any state, with the lease or the end that belongs to it. It has no history: `submit` writes one."""
+    """A job's row in any state, with the lease or the end that belongs to it, and without a history."""
 
     class Meta:
         abstract = True
