@@ -22,6 +22,7 @@ from tests.factories import (
     TrainingRunFactory,
     UserFactory,
     check_report,
+    in_state,
     make_transfer_run,
 )
 from training.choices import ImportSource, JobStatus, ModelState
@@ -34,7 +35,7 @@ from training.services import (
     cancel_import,
     cancel_run,
     has_training_worker,
-    may_cancel,
+    may_steer,
     promote_version,
     request_control,
     request_import,
@@ -222,11 +223,11 @@ class TestControl:
         run = make_transfer_run()
         first = request_control(owner=None, run=run)
         for status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
-            run.controls.update(status=status)
+            run.controls.update(**in_state(status))
             with pytest.raises(ServiceError) as caught:
                 request_control(owner=None, run=run)
             assert str(caught.value) == f"{run} has a control already: {first}."
-        run.controls.update(status=JobStatus.FAILED)
+        run.controls.update(**in_state(JobStatus.FAILED))
         assert request_control(owner=None, run=run) != first
 
     def test_only_a_run_that_succeeded_has_one(self) -> None:
@@ -238,9 +239,9 @@ class TestCancel:
     def test_who_may(self) -> None:
         owner = UserFactory.create(groups=["trainer"])
         run = TrainingRunFactory.create(owner=owner)
-        assert may_cancel(run, owner)
-        assert not may_cancel(run, UserFactory.create(groups=["trainer"]))
-        assert may_cancel(run, UserFactory.create(groups=["operator"]))
+        assert may_steer(run, owner)
+        assert not may_steer(run, UserFactory.create(groups=["trainer"]))
+        assert may_steer(run, UserFactory.create(groups=["operator"]))
 
     def test_a_queued_run_ends_at_once(self) -> None:
         run = TrainingRunFactory.create()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from django.conf import settings
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db import transaction
 from django.template.defaultfilters import filesizeformat
@@ -23,7 +23,7 @@ from training.storage import UPLOADS, artifacts
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
 
-from training.services.access import may_cancel
+from training.services.access import require_steering
 from training.services.room import LEAST_FREE_BYTES, MEBIBYTE, require_free_bytes
 
 # Archive and unpacked files lie there together until the import has ended.
@@ -80,9 +80,9 @@ def request_import(
         with transaction.atomic():
             if stored is not None:
                 job.source_path = f"{UPLOADS}/{stored.name}"
-            job.save()
+            job.submit()
             if announce:
-                ring(EXECUTE_IMPORT, job.pk)
+                job.bell = ring(EXECUTE_IMPORT, job.pk)
     except BaseException:  # whatever it is, the file goes with the row
         if stored is not None:
             stored.unlink(missing_ok=True)
@@ -101,9 +101,8 @@ def cancel_import(*, job: DatasetImport, by: User | None) -> None:
         PermissionDenied: it is somebody else's import.
         ServiceError: it has ended already.
     """
-    if by is not None and not may_cancel(job, by):
-        raise PermissionDenied
-    if not DatasetImport.request_cancel(job.pk):
+    require_steering(job, by)
+    if not DatasetImport.request_cancel(job.pk, by=by):
         raise ServiceError(_("The import of %(name)s has ended already.") % {"name": job.name})
 
 

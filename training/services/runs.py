@@ -1,17 +1,15 @@
-"""Training runs: request, control, cancel."""
+"""Training runs: request, cancel, and what every way to ask for one shares."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from training.choices import ImportSource, JobStatus
-from training.controls import derive_control, find_counterpart
+from training.choices import ImportSource, JobStatus, Priority
 from training.doorbell import EXECUTE_RUN, ring
 from training.engine.config import TrainConfig
 from training.engine.data_checks import count_exact_copies
@@ -22,12 +20,20 @@ from training.models import Dataset, TrainingRun
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
 
-from training.services.access import may_cancel
+from training.services.access import require_steering
+from training.services.queues import require_priority, require_room_for
 from training.services.room import LEAST_FREE_BYTES, require_free_bytes
 
 
 def request_run(
-    *, owner: User | None, dataset: Dataset, recipe: str, overrides: Mapping[str, object], announce: bool = True
+    *,
+    owner: User | None,
+    dataset: Dataset,
+    recipe: str,
+    overrides: Mapping[str, object],
+    priority: Priority = Priority.NORMAL,
+    after: TrainingRun | None = None,
+    announce: bool = True,
 ) -> TrainingRun:
     """Queue a training run.
 
@@ -36,50 +42,38 @@ def request_run(
         dataset: What to train on.
         recipe: Name of the set of defaults.
         overrides: Options that differ from the recipe's, by name.
+        priority: Whether it is taken before or after others; a high one is for operators.
+        after: The run that has to succeed first.
         announce: Whether to wake a worker; not when the caller carries the run out itself.
+
+    Returns:
+        The run. Its `bell` tells whether a worker could be woken; it waits in any case.
 
     Raises:
         ConfigError: an option is unknown or its value not allowed; the message names it.
         CopiesRefusedError: test images are exact copies of training images, and nobody accepted that.
-        ServiceError: there is no room on the disk.
+        PermissionDenied: the priority is not for them to give.
+        ServiceError: there is no room on the disk, the owner has too many runs, or `after` will not succeed.
     """
     for name in ("dataset", "recipe"):
         if name in overrides:
             message = _("%(name)s is chosen by itself, not among the options.") % {"name": name}
             raise ConfigError(message, field=name, value=overrides[name])
-    return _queue_run(
-        TrainingRun(owner=owner, dataset=dataset, recipe=recipe), settings_by_name=overrides, announce=announce
-    )
+    require_priority(priority, by=owner)
+    if after is not None and after.status in {JobStatus.FAILED, JobStatus.CANCELLED}:
+        raise ServiceError(_("%(run)s did not succeed; resume it first, or choose another run.") % {"run": after})
+    run = TrainingRun(owner=owner, dataset=dataset, recipe=recipe, priority=priority, after=after)
+    return queue_run(run, settings_by_name=overrides, announce=announce)
 
 
-def request_control(*, owner: User | None, run: TrainingRun, announce: bool = True) -> TrainingRun:
-    """Queue the control of a transfer run: the same settings without the first phase, for as many images.
-
-    Args:
-        owner: Who asks; None for the command line.
-        run: The transfer run.
-        announce: As for `request_run`.
+def queue_run(run: TrainingRun, *, settings_by_name: Mapping[str, object], announce: bool) -> TrainingRun:
+    """Check a run that is not saved yet, complete its configuration and queue it.
 
     Raises:
-        ConfigError: the control would have more epochs than are allowed.
+        ConfigError: an option is unknown or its value not allowed.
         CopiesRefusedError: as for `request_run`.
-        ServiceError: the run has no first phase, did not succeed or has a control already, or there is no room on the
-            disk.
+        ServiceError: there is no room on the disk, or the owner has too many runs.
     """
-    if not run.is_transfer:
-        raise ServiceError(_("%(run)s learns in one phase; only a run of two has a control.") % {"run": run})
-    if run.status != JobStatus.SUCCEEDED:
-        raise ServiceError(_("%(run)s has not succeeded; only then is there something to compare.") % {"run": run})
-    with transaction.atomic():
-        TrainingRun.objects.select_for_update().get(pk=run.pk)  # a second click waits until the first has its control
-        if (present := find_counterpart(run)) is not None:
-            raise ServiceError(_("%(run)s has a control already: %(control)s.") % {"run": run, "control": present})
-        control = TrainingRun(owner=owner, dataset=run.dataset, recipe=run.recipe, control_of=run)
-        return _queue_run(control, settings_by_name=derive_control(run), announce=announce)
-
-
-def _queue_run(run: TrainingRun, *, settings_by_name: Mapping[str, object], announce: bool) -> TrainingRun:
-    """Check a run that is not saved yet, complete its configuration and queue it."""
     dataset = run.dataset
     if dataset.has_refused_copies:
         raise CopiesRefusedError(_describe_copies(dataset))
@@ -90,10 +84,11 @@ def _queue_run(run: TrainingRun, *, settings_by_name: Mapping[str, object], anno
         _require_auxiliary(str(config["auxiliary_dataset"]), dataset=dataset)
     require_free_bytes(LEAST_FREE_BYTES)
     with transaction.atomic():
+        require_room_for(run.owner)
         run.full_clean()
-        run.save()
+        run.submit()
         if announce:
-            ring(EXECUTE_RUN, run.pk)
+            run.bell = ring(EXECUTE_RUN, run.pk)
     return run
 
 
@@ -154,7 +149,6 @@ def cancel_run(*, run: TrainingRun, by: User | None) -> None:
         PermissionDenied: it is somebody else's run.
         ServiceError: it has ended already.
     """
-    if by is not None and not may_cancel(run, by):
-        raise PermissionDenied
-    if not TrainingRun.request_cancel(run.pk):
+    require_steering(run, by)
+    if not TrainingRun.request_cancel(run.pk, by=by):
         raise ServiceError(_("%(run)s has ended already.") % {"run": run})
