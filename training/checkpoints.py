@@ -6,17 +6,19 @@ newer belong to epochs that the row does not know, and are never resumed from.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from training.engine.package import hash_file
 from training.exceptions import DamagedArtifactError
 from training.storage import CHECKPOINTS, RUNS, artifacts
-from training.store import fetch, list_stored
+from training.store import fetch, is_remote, list_stored, remove
 
 if TYPE_CHECKING:
     from training.models import TrainingRun
@@ -68,8 +70,7 @@ def find_checkpoint(run: TrainingRun) -> Path | None:
     recorded = parse_location(run.checkpoint)
     if recorded is None:
         return None
-    earlier = [name for name in list_checkpoints(recorded.run) if name.step < recorded.step]
-    for name in (recorded, *earlier):
+    for name in (recorded, *find_earlier(recorded, list_checkpoints(recorded.run))):
         sha256 = run.checkpoint_sha256 if name is recorded else ""
         try:
             path = fetch(name.location)
@@ -79,6 +80,11 @@ def find_checkpoint(run: TrainingRun) -> Path | None:
             return path
         logger.warning("%s: checkpoint step %d is damaged or gone, the one before is tried", run, name.step)
     return None
+
+
+def find_earlier(recorded: CheckpointName, known: list[CheckpointName]) -> list[CheckpointName]:
+    """Return the checkpoints of the same run that were made before `recorded`, the newest first."""
+    return sorted((name for name in known if name.run == recorded.run and name.step < recorded.step), reverse=True)
 
 
 def is_sound(checkpoint: Path, *, sha256: str = "") -> bool:
@@ -104,5 +110,29 @@ def choose_outdated(recorded: CheckpointName, known: list[CheckpointName]) -> li
     Those of later claims are never among them: whoever asks may have lost the run without knowing.
     """
     mine = [name for name in known if name.run == recorded.run and name.fence <= recorded.fence and name != recorded]
-    before = max((name for name in mine if name.step < recorded.step), default=None)
-    return [name for name in mine if name != before]
+    before = find_earlier(recorded, mine)[:1]
+    return [name for name in mine if name not in before]
+
+
+def keep_only(location: str, *, run: int) -> None:
+    """Remove the working folder of run number `run` and all its checkpoints but the one at `location`.
+
+    Where the store is remote, nothing of them stays on this machine.
+
+    Raises:
+        OSError: the store does not answer.
+    """
+    folder = artifacts(RUNS, run)
+    kept = None if is_remote() else artifacts(location).parent
+    for claim in folder.glob("*"):
+        if kept is None or not kept.is_relative_to(claim):
+            shutil.rmtree(claim, ignore_errors=True)
+            continue
+        for path in (*claim.iterdir(), *kept.iterdir()):
+            if path not in (kept, artifacts(location)):
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # not empty: the last checkpoint is there
+        folder.rmdir()
+    for stored in list_stored(RUNS, under=f"{run}/"):
+        if stored.location != location:
+            remove(stored.location)

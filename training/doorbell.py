@@ -16,6 +16,7 @@ EXECUTE_IMPORT: Final = "training.execute_import"
 MIRROR_RUN: Final = "training.mirror_run"
 MIRROR_CHAMPION: Final = "training.mirror_champion"
 SWEEP: Final = "training.sweep"
+CLEAN: Final = "training.clean"
 
 # A request never waits longer than two of these for a broker that does not answer (measured: 2.0 of them when it
 # accepts the connection and then says nothing; 3 ms when nothing listens).

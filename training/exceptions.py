@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+
 class ServiceError(Exception):
     """A request that cannot be carried out. `str(error)` is the sentence to show."""
 

@@ -18,7 +18,7 @@ from django.conf import settings
 
 from training.checkpoints import choose_outdated, list_checkpoints, parse_location
 from training.engine.events import CheckpointEvent
-from training.exceptions import StoreError
+from training.exceptions import DamagedArtifactError, StoreError
 from training.jobs import Job
 from training.store import is_remote, publish, remove
 from training.supervisor import write_until_lease_ends
@@ -68,7 +68,7 @@ def insist(action: Callable[[], _T]) -> _T:
         try:
             return action()
         except StoreError as error:
-            if time.monotonic() + pause > deadline:
+            if isinstance(error, DamagedArtifactError) or time.monotonic() + pause > deadline:
                 raise
             logger.warning("%s, it is tried again in %d s", error.strerror, pause)
             time.sleep(pause)

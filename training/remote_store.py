@@ -271,7 +271,7 @@ def _explained() -> Iterator[None]:
     except ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
-        if "NoSuchBucket" in code or error.operation_name == "HeadBucket" and code in _MISSING:
+        if "NoSuchBucket" in code or (error.operation_name == "HeadBucket" and code in _MISSING):
             raise StoreError("The bucket that ARTIFACTS_URL names does not exist") from error
         if code in _MISSING:
             raise FileNotFoundError(errno.ENOENT, "The store does not have this file") from error

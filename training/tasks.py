@@ -2,8 +2,8 @@
 
 from celery import shared_task
 
-from training import mirror, runner, sweeper, workers
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training import mirror, retention, runner, sweeper, workers
+from training.doorbell import CLEAN, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
 from training.tracking import MlflowUnavailableError
 
 workers.connect_signals()
@@ -43,3 +43,9 @@ def mirror_champion(pk: int) -> None:
 def sweep() -> None:
     """Take back lost jobs and ring for those that wait."""
     sweeper.sweep()
+
+
+@shared_task(name=CLEAN)
+def clean() -> None:
+    """Remove what nothing needs any more, once a day."""
+    retention.clean()
