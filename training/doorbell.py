@@ -64,6 +64,8 @@ def count_messages(queue: str) -> int:
             return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
         except connection.channel_errors:  # there is no queue without a message
             return 0
+        except connection.connection_errors as error:  # it was lost after it had been made
+            raise OperationalError(str(error)) from error
 
 
 def _send(bell: Bell, task: str, pk: int) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
-from pytest_django import Settings
 from kombu.exceptions import OperationalError
+from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.factories import DatasetFactory, DatasetImportFactory, ModelVersionFactory, TrainingRunFactory
