@@ -98,10 +98,7 @@ class RemoteStore:
         """
         index = self._read_index(location)
         target = self._root / location
-        with self._make_draft() as folder:
-            draft = folder / "content"
-            for name, entry in index.items():
-                self._download(str(PurePosixPath(location, name)), draft / name, entry)
+        with self._download_all(location, index) as draft:
             target.parent.mkdir(parents=True, exist_ok=True)
             try:
                 draft.rename(target)
@@ -110,6 +107,16 @@ class RemoteStore:
                     raise
             sync(target.parent)
         self._remember(location, index)
+
+    @contextmanager
+    def lend(self, location: str) -> Iterator[Path]:
+        """Download a location to a folder of its own, which is gone afterwards.
+
+        Raises:
+            OSError: as for `fetch`.
+        """
+        with self._download_all(location, self._read_index(location)) as draft:
+            yield draft
 
     def refresh(self, location: str) -> None:
         """Bring the files of a local copy up to date that were published anew since it was fetched.
@@ -190,6 +197,14 @@ class RemoteStore:
         with _explained():
             self._storage.save(f"{INDEX}/{location}.json", ContentFile(_format_index(files)))
         self._remember(location, files)
+
+    @contextmanager
+    def _download_all(self, location: str, index: Mapping[str, Entry]) -> Iterator[Path]:
+        with self._make_draft() as folder:
+            draft = folder / PurePosixPath(location).name  # a package is known by its folder's name
+            for name, entry in index.items():
+                self._download(str(PurePosixPath(location, name)), draft / name, entry)
+            yield draft
 
     def _download(self, name: str, target: Path, entry: Entry) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)

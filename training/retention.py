@@ -73,21 +73,21 @@ def find_removable(*, older_than_days: int | None = None) -> list[Removable]:
         OSError: the store does not answer.
     """
     days = settings.CHECKPOINT_DAYS if older_than_days is None else older_than_days
-    found = [*find_orphans(), *_find_checkpoints(timedelta(days=days))]
-    return list({item.location: item for item in found}.values())
+    checkpoints = _find_dispensable_checkpoints(timedelta(days=days))
+    return [*find_orphans(older_than_seconds=DAY_SECONDS), *checkpoints, *_find_working_folders()]
 
 
-def find_orphans(*, younger: bool = False) -> list[Removable]:
-    """Return the files that no row names and the working folders that nobody uses.
+def find_orphans(*, older_than_seconds: float) -> list[Removable]:
+    """Return the datasets, packages, uploads and checkpoints of which no row knows.
 
     Args:
-        younger: Also those of the last day, which may be in the making.
+        older_than_seconds: Younger ones may be in the making.
 
     Raises:
         OSError: the store does not answer.
     """
-    least = 0.0 if younger else DAY_SECONDS
-    return [*_find_unnamed(least), *_find_unnamed_checkpoints(least), *_find_working_folders(least)]
+    found = [*_find_unnamed(), *_find_checkpoints_of_nobody()]
+    return [item for item, age_seconds in found if age_seconds >= older_than_seconds]
 
 
 def clean(*, older_than_days: int | None = None) -> list[Removable]:
@@ -103,59 +103,59 @@ def clean(*, older_than_days: int | None = None) -> list[Removable]:
     return removable
 
 
-def _find_checkpoints(age: timedelta) -> Iterator[Removable]:
-    """Checkpoints of runs that ended long ago, but for those from which a live run goes on."""
-    since = ExpressionWrapper(Now() - Value(age), output_field=fields.DateTimeField())
-    ended = set(
-        TrainingRun.objects.filter(finished_at__lt=since, status__in=TERMINAL_STATUSES).values_list("pk", flat=True)
-    )
-    needed = set(TrainingRun.objects.active().values_list("checkpoint", flat=True))
-    for name, stored in _list_checkpoints():
-        if name.run in ended and name.location not in needed:
-            why = f"checkpoint of run {name.run}, which ended more than {age.days} days ago"
-            yield Removable(name.location, stored.size_bytes, why)
-
-
-def _find_unnamed_checkpoints(least_seconds: float) -> Iterator[Removable]:
-    """Checkpoints of runs that are gone, and of ended runs all but the recorded one and the one before it."""
-    rows = {
-        run: (status, parse_location(at))
-        for run, status, at in TrainingRun.objects.values_list("pk", "status", "checkpoint")
-    }
-    kept = {recorded.location for _status, recorded in rows.values() if recorded is not None}
-    by_run = {run: list(names) for run, names in groupby(_list_checkpoints(), key=lambda pair: pair[0].run)}
-    for run, pairs in by_run.items():
-        status, recorded = rows.get(run, ("", None))
-        if recorded is not None:
-            kept.update(name.location for name in find_earlier(recorded, [name for name, _stored in pairs])[:1])
-        if status and status not in TERMINAL_STATUSES:
-            continue
-        for name, stored in pairs:
-            if name.location not in kept and stored.age_seconds >= least_seconds:
-                yield Removable(name.location, stored.size_bytes, f"checkpoint of run {run} that nothing goes on from")
-
-
-def _find_unnamed(least_seconds: float) -> Iterator[Removable]:
-    """Datasets, packages and uploads that no row names."""
+def _find_unnamed() -> Iterator[tuple[Removable, float]]:
+    """Datasets, packages and uploads that no row names, with their age in seconds."""
     named = {
-        DATASETS: (set(Dataset.objects.values_list("location", flat=True)), "no dataset"),
-        MODELS: (set(ModelVersion.objects.values_list("location", flat=True)), "no model version"),
-        UPLOADS: (set(DatasetImport.objects.values_list("source_path", flat=True)), "no import"),
+        DATASETS: (set(Dataset.objects.values_list("location", flat=True)), "no dataset names it"),
+        MODELS: (set(ModelVersion.objects.values_list("location", flat=True)), "no model version names it"),
+        UPLOADS: (set(DatasetImport.objects.values_list("source_path", flat=True)), "no import names it"),
     }
-    for folder, (locations, nobody) in named.items():
+    for folder, (locations, why) in named.items():
         for stored in list_stored(folder):
-            if stored.age_seconds >= least_seconds and stored.location not in locations:
-                yield Removable(stored.location, stored.size_bytes, f"{nobody} names it")
+            if stored.location not in locations:
+                yield Removable(stored.location, stored.size_bytes, why), stored.age_seconds
 
 
-def _find_working_folders(least_seconds: float) -> Iterator[Removable]:
+def _find_checkpoints_of_nobody() -> Iterator[tuple[Removable, float]]:
+    """Checkpoints of runs that are gone, with their age in seconds."""
+    known = set(TrainingRun.objects.values_list("pk", flat=True))
+    named = set(TrainingRun.objects.values_list("checkpoint", flat=True))
+    for name, stored in _list_checkpoints():
+        if name.run not in known and name.location not in named:
+            yield Removable(name.location, stored.size_bytes, f"run {name.run} is gone"), stored.age_seconds
+
+
+def _find_dispensable_checkpoints(age: timedelta) -> Iterator[Removable]:
+    """Those of runs that ended longer than `age` ago; of other ended runs all but the recorded one and one before."""
+    long_ago = ExpressionWrapper(Now() - Value(age), output_field=fields.DateTimeField())
+    ended = TrainingRun.objects.filter(status__in=TERMINAL_STATUSES)
+    old = set(ended.filter(finished_at__lt=long_ago).values_list("pk", flat=True))
+    recorded = {pk: parse_location(at) for pk, at in ended.values_list("pk", "checkpoint")}
+    live = set(TrainingRun.objects.active().values_list("checkpoint", flat=True))
+    for run, pairs in groupby(_list_checkpoints(), key=lambda pair: pair[0].run):
+        if run not in recorded:
+            continue
+        found = dict(pairs)
+        newest = recorded[run]
+        kept = set() if newest is None else {newest, *find_earlier(newest, list(found))[:1]}
+        for name, stored in found.items():
+            if name.location in live:
+                continue
+            if run in old:
+                why = f"checkpoint of run {run}, which ended more than {age.days} days ago"
+                yield Removable(name.location, stored.size_bytes, why)
+            elif name not in kept and stored.age_seconds >= DAY_SECONDS:
+                yield Removable(name.location, stored.size_bytes, f"run {run} has ended and has a newer checkpoint")
+
+
+def _find_working_folders() -> Iterator[Removable]:
     """This machine's folders of jobs that have ended or are gone, and drafts that nobody finished."""
     for folder, model in ((RUNS, TrainingRun), (IMPORTS, DatasetImport)):
         active = set(model.objects.active().values_list("pk", flat=True))
         for path in _list_numbered(artifacts(folder)):
             if int(path.name) not in active:
-                yield from _as_local(_list_dispensable(path), least_seconds, f"working folder of {folder} {path.name}")
-    yield from _as_local(artifacts(DRAFTS).glob("*"), least_seconds, "a copy that was not finished")
+                yield from _as_local(_list_dispensable(path), why="working folder of a job that has ended")
+    yield from _as_local(artifacts(DRAFTS).glob("*"), why="a copy that was not finished")
 
 
 def _list_dispensable(folder: Path) -> Iterator[Path]:
@@ -170,10 +170,10 @@ def _list_dispensable(folder: Path) -> Iterator[Path]:
             yield from (path for path in claim.iterdir() if path.name != CHECKPOINTS)
 
 
-def _as_local(paths: Iterable[Path], least_seconds: float, why: str) -> Iterator[Removable]:
+def _as_local(paths: Iterable[Path], *, why: str) -> Iterator[Removable]:
     for path in paths:
         found = describe(path.relative_to(artifacts()).as_posix())
-        if found.age_seconds >= least_seconds:
+        if found.age_seconds >= DAY_SECONDS:
             yield Removable(found.location, found.size_bytes, why, is_local=True)
 
 
@@ -182,5 +182,6 @@ def _list_numbered(folder: Path) -> Iterator[Path]:
 
 
 def _list_checkpoints() -> list[tuple[CheckpointName, Stored]]:
+    """Return the store's checkpoints, those of a run together."""
     named = ((parse_location(stored.location), stored) for stored in list_stored(RUNS))
     return sorted(((name, stored) for name, stored in named if name is not None), key=lambda pair: pair[0].run)

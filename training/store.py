@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,6 +73,20 @@ def refresh(location: str) -> Path:
     if is_remote():
         _remote().refresh(location)
     return path
+
+
+@contextmanager
+def lend(location: str) -> Iterator[Path]:
+    """Give a look at what the store has at `location`, past any copy on this machine, for as long as the block lasts.
+
+    Raises:
+        OSError: as for `fetch`.
+    """
+    if is_remote():
+        with _remote().lend(location) as path:
+            yield path
+    else:
+        yield artifacts(location)
 
 
 def forget_copy(location: str) -> None:
