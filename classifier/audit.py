@@ -8,7 +8,7 @@ from django.db.models import Count, F
 from django.utils.translation import gettext as _
 
 from classifier.models import Prediction
-from training.audit import Finding
+from training.audit.findings import Finding
 
 
 def check_predictions() -> Iterator[Finding]:
