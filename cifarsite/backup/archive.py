@@ -122,10 +122,8 @@ def verify_archive(path: Path) -> Manifest:
     if manifest is None:
         raise BackupError(f"{path} is incomplete: its end is missing.")
     if manifest["members"] != found:
-        names = sorted(
-            name for name in {*found, *manifest["members"]} if manifest["members"].get(name) != found.get(name)
-        )
-        raise BackupError(f"{path} is damaged: {names[0]} is not what was saved.")
+        name = min(name for name in {*found, *manifest["members"]} if manifest["members"].get(name) != found.get(name))
+        raise BackupError(f"{path} is damaged: {name} is not what was saved.")
     return manifest
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from django.db.models.functions import Now
 from django.utils import timezone
 
 from cifarsite.backup.archive import ArchiveWriter, BackupError, write_archive
@@ -70,18 +68,14 @@ def _take_snapshot(scratch: Path) -> tuple[list[Path], dict[str, Path], list[str
 
 def _list_locations() -> tuple[list[str], list[str]]:
     """Return what rows name: the checkpoints that may be replaced at any moment, and what stays."""
-    active = TrainingRun.objects.active().exclude(checkpoint="").values_list("checkpoint", flat=True)
-    ended = (
-        TrainingRun.objects.filter(finished_at__lte=Now()).exclude(checkpoint="").values_list("checkpoint", flat=True)
-    )
+    passing = TrainingRun.objects.exclude(checkpoint="").values_list("checkpoint", flat=True)
     uploads = DatasetImport.objects.active().filter(owns_source=True).exclude(source_path="")
-    passing = sorted({*active, *ended})
     lasting = [
         *Dataset.objects.order_by("pk").values_list("location", flat=True),
         *ModelVersion.objects.order_by("pk").values_list("location", flat=True),
         *uploads.order_by("pk").values_list("source_path", flat=True),
     ]
-    return passing, lasting
+    return sorted(set(passing)), lasting
 
 
 def _hold(location: str, folder: Path) -> Path:
@@ -106,13 +100,11 @@ def _hold(location: str, folder: Path) -> Path:
 
 
 def _add_stored(archive: ArchiveWriter, location: str) -> None:
-    with ExitStack() as stack:
-        try:
-            path = stack.enter_context(lend(location))
+    try:
+        with lend(location) as path:
             _add(archive, location, path)
-        except FileNotFoundError as error:
-            message = f"{location} is named by a row and is not there: see manage.py audit."
-            raise BackupError(message) from error
+    except FileNotFoundError as error:
+        raise BackupError(f"{location} is named by a row and is not there: see manage.py audit.") from error
 
 
 def _add(archive: ArchiveWriter, location: str, path: Path) -> None:
