@@ -168,7 +168,7 @@ class TestRestore:
         [
             (
                 lambda names: [*names, ("training", "9999_future")],
-                r"newer version of the site \(migration training\.9999",
+                r"newer version of the site \(migration training",
             ),
             (lambda names: names[:-1], "older version of the site"),
         ],
