@@ -29,7 +29,7 @@ from training.supervisor import Timings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root", "stub_engine")]
 
-QUICK = Timings(poll=0.05, heartbeat=0.2, lease=5.0, grace=1.0, progress=60.0)
+QUICK = Timings(poll=0.05, heartbeat=0.2, lease=5.0, grace=1.0, progress=600.0)
 
 
 @pytest.fixture
