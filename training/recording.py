@@ -13,7 +13,7 @@ from django.db import transaction
 from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent, StepEvent
 from training.jobs import Job
 from training.models import EpochMetric, TrainingRun
-from training.tracking import TrackedState, Tracker
+from training.tracking import Follower
 
 Listener = Callable[[Event], None]
 _EPOCH_FIELDS = (
@@ -78,20 +78,21 @@ class JobRecorder:
 
 
 class RunRecorder(JobRecorder):
-    """Stores a run's environment, epochs and checkpoints, and mirrors them to MLflow.
+    """Stores a run's environment, epochs and checkpoints.
 
     Args:
         run: The claimed run.
         folder: Its working directory, relative to the artifacts root.
-        tracker: MLflow's mirror.
+        follower: Told when there is something new for MLflow.
         listener: Told about every event as well.
     """
 
-    def __init__(self, run: TrainingRun, *, folder: str, tracker: Tracker, listener: Listener = ignore_event) -> None:
+    def __init__(self, run: TrainingRun, *, folder: str, follower: Follower, listener: Listener = ignore_event) -> None:
         super().__init__(run, listener=listener)
         self._run = run
         self._folder = folder
-        self._tracker = tracker
+        self._follower = follower
+        self._has_news = False
         self._farthest_step = run.checkpoint_step
         self._epochs: list[EpochEndEvent] = []
         self._resumed_from_step: int | None = None
@@ -107,7 +108,6 @@ class RunRecorder(JobRecorder):
             case "epoch_end":
                 self._done = int(event["step"])
                 self._epochs.append(event)
-                self._tracker.log_epoch(event)
             case "checkpoint":
                 self._keep_checkpoint(event)
             case "progress":  # evaluation and export have units of their own; the bar counts steps
@@ -123,9 +123,10 @@ class RunRecorder(JobRecorder):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        if self._tracker.is_open:
-            self._keep_mirror(self._tracker.run_id, TrackedState.RUNNING)
         super().flush()
+        if self._has_news:
+            self._has_news = False
+            self._follower.wake()
 
     def _start(self, event: StartedEvent) -> None:
         self._fields["environment"] = {key: value for key, value in event.items() if key != "event"}
@@ -135,13 +136,7 @@ class RunRecorder(JobRecorder):
         earlier = first_step if self._resumed_from_step is None else self._resumed_from_step
         self._resumed_from_step = min(first_step, earlier)
         self._done, self._total, self._message = first_step, int(event["total_steps"]), ""
-        self._tracker.start()
-
-    def _keep_mirror(self, run_id: str, state: TrackedState) -> None:
-        if (run_id, state) != (self._run.mlflow_run_id, self._run.mlflow_state):
-            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = run_id
-            self._run.mlflow_state = self._fields["mlflow_state"] = state
-            self._is_dirty = True
+        self._has_news = True
 
     def _describe_epoch(self, event: StepEvent) -> str:
         phase, epoch = int(event["phase"]), f"{event['epoch']}/{self._run.epochs_by_phase[event['phase']]}"
@@ -157,10 +152,11 @@ class RunRecorder(JobRecorder):
             "checkpoint_sha256": event["sha256"],
             "checkpoint_step": step,
         }
+        self._has_news = True  # the epochs before it are final
 
     def _write_rows(self) -> None:
         if self._resumed_from_step is not None:
-            EpochMetric.objects.filter(run=self._run, step__gt=self._resumed_from_step).delete()
+            self._run.drop_epochs_after(self._resumed_from_step)
         EpochMetric.objects.bulk_create(
             [
                 EpochMetric(

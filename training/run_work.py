@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -16,14 +17,14 @@ from training.choices import TERMINAL_STATUSES, JobStatus, Reason
 from training.doorbell import EXECUTE_RUN
 from training.engine.events import FinishedEvent
 from training.engine.exceptions import PackageError
-from training.engine.package import PackageManifest, hash_file
-from training.mirror import STATES, describe_run
+from training.engine.package import hash_file
+from training.mirror import mirror_run
 from training.models import Dataset, TrainingRun
 from training.processes import engine_command
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
 from training.storage import RUNS, artifacts
-from training.tracking import CLOSE_SECONDS, Tracker
+from training.tracking import CLOSE_SECONDS, Follower
 from training.work import UnusableResultError, Work, remove_other_fences
 
 _RELEASE_SECONDS: Final = 3.0  # at a worker's shutdown nobody waits long for MLflow
@@ -44,10 +45,9 @@ class RunWork(Work):
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
-        self._package: PackageManifest | None = None
-        self._tracker = Tracker(describe_run(run))
+        self._follower = Follower(partial(mirror_run, run.pk), name=str(run))
         folder = f"{RUNS}/{run.pk}/{run.fence}"
-        self.recorder = RunRecorder(run, folder=folder, tracker=self._tracker, listener=listener)
+        self.recorder = RunRecorder(run, folder=folder, follower=self._follower, listener=listener)
 
     def prepare(self) -> list[str]:
         """Write the engine's configuration; resume from the newest sound checkpoint of an earlier claim."""
@@ -78,7 +78,6 @@ class RunWork(Work):
             logger.warning("%s: %s", self._run, error)
             detail = "The model package is incomplete or was altered after it was written."
             raise UnusableResultError(detail, reason=Reason.BAD_PACKAGE) from error
-        self._package = package
 
         def write() -> None:
             with transaction.atomic():
@@ -94,21 +93,10 @@ class RunWork(Work):
         return write
 
     def clean_up(self, status: JobStatus | None) -> None:
-        """Close the mirror; the checkpoints of a run that succeeded have served."""
+        """Let MLflow be told the rest; the checkpoints of a run that succeeded have served."""
         if status == JobStatus.SUCCEEDED:
             shutil.rmtree(self._folder.parent, ignore_errors=True)
-            if self._package is not None:
-                self._tracker.log_package(self._package)
-        if status is None:
-            self._tracker.close(None, seconds=_RELEASE_SECONDS)
-            return
-        seconds = CLOSE_SECONDS if status in TERMINAL_STATUSES else _RELEASE_SECONDS
-        is_mirrored = self._tracker.close(STATES[status], seconds=seconds)
-        if self._tracker.is_open:  # MLflow may have named the run after its last write
-            known = {"mlflow_run_id": self._tracker.run_id}
-            if is_mirrored:
-                known["mlflow_state"] = STATES[status]
-            TrainingRun.objects.filter(pk=self._run.pk, fence=self._run.fence, status=status).update(**known)
+        self._follower.close(seconds=CLOSE_SECONDS if status in TERMINAL_STATUSES else _RELEASE_SECONDS)
 
 
 def _find_folders(run: TrainingRun) -> dict[str, str]:
