@@ -5,6 +5,7 @@ MLflow's own web application on a loopback port, behind a filter: what it stores
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+_PATIENCE = "MLFLOW_HTTP_REQUEST_TIMEOUT"  # of clients in this process, which read it at each request
 Environment = dict[str, Any]
 Application = Callable[[Environment, Callable[..., Any]], Iterable[bytes]]
 
@@ -39,11 +41,15 @@ class MlflowServer:
     """
 
     def __init__(self, application: Application) -> None:
-        from werkzeug.serving import make_server
+        from werkzeug.serving import WSGIRequestHandler, make_server
+
+        class Quiet(WSGIRequestHandler):
+            def log(self, *_arguments: object) -> None:
+                """Say nothing of requests: a thread may outlive the test whose log that would be."""
 
         self._application = application
         self._released = threading.Event()
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True)  # type: ignore[arg-type]
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)  # type: ignore[arg-type]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         self.uri = f"http://127.0.0.1:{self._server.server_port}"
@@ -51,6 +57,7 @@ class MlflowServer:
 
     def recover(self) -> None:
         """Serve from now on, and forget what was asked."""
+        os.environ[_PATIENCE] = "60"  # seconds; for a machine that does much else
         self.fault = Fault.NONE
         self.paths: list[str] = []
         self.on_request: Callable[[str], None] = lambda _path: None
@@ -59,6 +66,7 @@ class MlflowServer:
     def fail(self, fault: Fault) -> None:
         """Treat requests so from now on."""
         if fault is Fault.HANG:
+            os.environ[_PATIENCE] = "1"
             self._released.clear()
         self.fault = fault
 
@@ -91,6 +99,8 @@ class MlflowServer:
 def run_mlflow_server(folder: Path) -> Iterator[MlflowServer]:
     """Serve a new store under `folder`; once in a process, because MLflow keeps it in globals."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(_PATIENCE, "60")
+        patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         patch.setenv("MLFLOW_TRACKING_URI", "")  # which the server sets, for all of this process
         patch.setenv("_MLFLOW_SERVER_FILE_STORE", f"sqlite:///{folder / 'mlflow.sqlite3'}")
         patch.setenv("_MLFLOW_SERVER_SERVE_ARTIFACTS", "true")

@@ -32,6 +32,7 @@ from training.tracking.store import (
     connect,
     discard_run,
     ensure_run,
+    find_doubles,
     find_version,
     log_figures,
     point_champion,
@@ -131,6 +132,9 @@ def _tell(run: TrainingRun) -> None:
     # Before the package: where files cannot be stored, runs end all the same.
     with refusals_logged(f"the state of {run}"):
         set_state(client, opened.mlflow_run_id, state, at=opened.finished_at)
+        if opened.is_terminal:
+            for double in find_doubles(client, describe_run(opened)):
+                discard_run(client, double)
     version = ModelVersion.objects.filter(run=run).first()
     if version is not None:
         _publish(client, opened.mlflow_run_id, version=version)

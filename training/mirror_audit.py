@@ -19,6 +19,7 @@ from training.tracking.store import (
     answers_expected,
     connect,
     find_champion,
+    find_doubles,
     find_run,
     find_version,
     read_figures,
@@ -73,6 +74,8 @@ def _compare_run(client: MlflowClient, run: TrainingRun) -> Iterator[str]:
     if not run.mlflow_run_id or find_run(client, describe_run(run)) != run.mlflow_run_id:
         yield _("MLflow does not have it.")
         return
+    if find_doubles(client, describe_run(run)):
+        yield _("MLflow has it more than once.")
     state, expected = read_state(client, run.mlflow_run_id), STATES[JobStatus(run.status)]
     if state != expected:
         yield _("MLflow says %(state)s instead of %(expected)s.") % {"state": state, "expected": expected}

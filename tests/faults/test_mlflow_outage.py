@@ -5,9 +5,7 @@ A real MLflow server behind a filter that fails on request, the stand-in engine,
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -21,13 +19,14 @@ from django.db import connection
 from django.utils import timezone
 
 from tests.factories import EpochMetricFactory, ModelVersionFactory, TrainingRunFactory, make_config, make_transfer_run
-from tests.fixtures import ROOT, StubEngine, shared_environment
+from tests.fixtures import StubEngine, shared_environment
 from tests.mlflow_server import Fault, MlflowServer
 from training import mirror
 from training.choices import JobStatus
 from training.engine.events import Event
 from training.mirror import describe_run, mirror_run, runs_behind
 from training.models import EpochMetric, TrainingRun
+from training.processes import kill_group, spawn
 from training.run_work import find_checkpoint
 from training.runner import execute_run
 from training.supervisor import Timings
@@ -59,16 +58,13 @@ import sys, django
 django.setup()
 from training import run_work
 from training.runner import execute_run
-run_work.engine_command = lambda *arguments: [sys.executable, "tests/stub_engine.py", *arguments]
+run_work.engine_command = lambda *arguments: [sys.executable, "-m", "tests.stub_engine", *arguments]
 execute_run(int(sys.argv[1]))
 """
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch, mlflow_server: MlflowServer) -> None:
-    """Let MLflow be given up after a second, and tried again at once."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+def _try_again_at_once(monkeypatch: pytest.MonkeyPatch, mlflow_server: MlflowServer) -> None:
     monkeypatch.setattr(follower, "_RETRY_SECONDS", 0.05)
 
 
@@ -215,16 +211,18 @@ def test_a_worker_that_is_killed_while_it_sends_epochs(
 ) -> None:
     stub_engine.behave("ignore-sigterm", seconds=0.3)  # it trains until it is killed, with the worker
     run = request_run()
-    environment = {**os.environ, **shared_environment(), "MLFLOW_TRACKING_URI": mlflow_server.uri}
-    environment |= {"DJANGO_SETTINGS_MODULE": "cifarsite.settings", "PYTHONPATH": str(ROOT)}
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(run.pk)], cwd=ROOT, env=environment)
+    environment = {**shared_environment(), "MLFLOW_TRACKING_URI": mlflow_server.uri}
+    worker = spawn([sys.executable, "-c", WORKER, str(run.pk)], env=environment)
 
     def kill_at_last(path: str) -> None:
         if path == "log-batch" and mlflow_server.paths.count(path) == call + 1:  # the first one has the parameters
             worker.send_signal(signal.SIGKILL)
 
     mlflow_server.on_request = kill_at_last
-    assert worker.wait(120) == -signal.SIGKILL
+    try:
+        assert worker.wait(300) == -signal.SIGKILL
+    finally:
+        kill_group(worker)
     mlflow_server.recover()
     TrainingRun.objects.filter(pk=run.pk).update(lease_until=timezone.now() - timedelta(seconds=1))
     assert TrainingRun.objects.reap_expired() == 1

@@ -10,7 +10,7 @@ from pytest_django import Settings
 
 from tests.factories import EpochMetricFactory, ModelVersionFactory, TrainingRunFactory
 from training.choices import JobStatus
-from training.mirror import mirror_champion, mirror_run
+from training.mirror import describe_run, mirror_champion, mirror_run
 from training.mirror_audit import MirrorMismatch, find_mirror_mismatches, tell_again
 from training.models import EpochMetric, ModelVersion, TrainingRun
 from training.services import promote_version
@@ -88,6 +88,16 @@ def test_another_value_is_named(run: TrainingRun) -> None:
 def test_a_figure_that_is_there_twice_is_named(run: TrainingRun, client: MlflowClient) -> None:
     client.log_metric(run.mlflow_run_id, "train_acc", 0.75, step=2)
     assert sentences() == [f"{run}: MLflow has other figures for train_acc."]
+
+
+def test_a_second_run_is_named_and_discarded(run: TrainingRun, client: MlflowClient) -> None:
+    experiment = client.get_run(run.mlflow_run_id).info.experiment_id
+    double = client.create_run(experiment, tags=dict(describe_run(run).tags)).info.run_id
+    assert sentences() == [f"{run}: MLflow has it more than once."]
+    tell_again(run.pk)
+    mirror_run(run.pk)
+    assert client.get_run(double).info.lifecycle_stage == "deleted"
+    assert sentences() == []
 
 
 def test_a_run_that_is_gone_is_named_and_told_again(run: TrainingRun, client: MlflowClient) -> None:

@@ -134,13 +134,16 @@ def find_run(client: MlflowClient, description: RunDescription) -> str:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        return ""
-    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in description.tags.items())
-    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-    found = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=order)
-    return str(found[0].info.run_id) if found else ""
+    found = _find_tagged(client, description, limit=1)
+    return found[0] if found else ""
+
+
+def find_doubles(client: MlflowClient, description: RunDescription) -> list[str]:
+    """Return the ids of other runs with the tags of a described one, whose id is known.
+
+    They are made by requests that MLflow carries out after whoever sent them gave up and sent another one.
+    """
+    return [run_id for run_id in _find_tagged(client, description, limit=100) if run_id != description.run_id]
 
 
 def ensure_run(client: MlflowClient, description: RunDescription) -> str:
@@ -246,6 +249,17 @@ def find_champion(client: MlflowClient) -> str:
         if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:  # no model, no such alias
             raise
         return ""
+
+
+def _find_tagged(client: MlflowClient, description: RunDescription, *, limit: int) -> list[str]:
+    """Return the ids of runs that have a described one's tags, the first one first; not those in the trash."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in description.tags.items())
+    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+    found = client.search_runs([experiment.experiment_id], wanted, max_results=limit, order_by=order)
+    return [str(run.info.run_id) for run in found]
 
 
 def _ensure_experiment(client: MlflowClient) -> str:
