@@ -148,7 +148,7 @@ def _open(client: MlflowClient, run: TrainingRun) -> TrainingRun | None:
     if run.mlflow_stale_run_id:
         discard_run(client, run.mlflow_stale_run_id)
     run_id = ensure_run(client, describe_run(run))
-    if run_id != run.mlflow_run_id or run.mlflow_stale_run_id:  # it has nothing yet, for all that is known
+    if run_id != run.mlflow_run_id:  # it has nothing yet, for all that is known
         fresh = {"mlflow_run_id": run_id, "mlflow_stale_run_id": "", "mlflow_state": ""}
         _same_run(run).filter(mlflow_stale_run_id=run.mlflow_stale_run_id).update(
             **fresh, mlflow_offered_step=0, mlflow_taken_step=0
