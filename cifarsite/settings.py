@@ -285,8 +285,11 @@ SPECTACULAR_SETTINGS = {
 MEBIBYTE = 1024 * 1024
 IMAGE_MAX_BYTES = _number("CIFARSITE_IMAGE_MAX_MIB", 10, minimum=1) * MEBIBYTE
 IMAGE_MAX_PIXELS = _number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_000_000
+BATCH_MAX_IMAGES = _number("CIFARSITE_BATCH_MAX_IMAGES", 32, minimum=1, maximum=1000)
+BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = max(100, BATCH_MAX_IMAGES + 1)  # one too many is answered with how many may be
 # Larger uploads are streamed to a temporary file by Django; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
 
@@ -307,7 +310,21 @@ else:
         MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
 MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
 TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
+USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
+USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
+
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
+HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
+PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
+if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
+    message = (
+        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
+        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
+    )
+    raise ImproperlyConfigured(message)
 
 # --- Security --------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

@@ -14,7 +14,7 @@ def mark_epochs_as_told(apps, _schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("training", "0003_mlflow_mirror"),
+        ("training", "0004_jobs"),
     ]
 
     operations = [
