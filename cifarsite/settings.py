@@ -308,7 +308,21 @@ else:
         MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
 MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
 TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
+USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
+USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
+
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
+HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
+PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
+if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
+    message = (
+        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
+        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
+    )
+    raise ImproperlyConfigured(message)
 
 # --- Security --------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

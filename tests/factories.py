@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,14 @@ import factory
 from django.conf import settings
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import Group
+from django.utils import timezone
 from factory.django import DjangoModelFactory
 
 from cifarsite.accounts.models import User
 from classifier.choices import Source
 from classifier.models import Prediction
 from tests.tiny_model import build_package, picture
-from training.choices import ImportSource, JobStatus, ModelState
+from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, ModelState
 from training.engine.config import TrainConfig
 from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, TrainingRun
@@ -109,7 +111,28 @@ class DatasetFactory(DjangoModelFactory[Dataset]):
     test_count = 40
 
 
-class DatasetImportFactory(DjangoModelFactory[DatasetImport]):
+class JobFactory(DjangoModelFactory[Any]):
+    """A job's row in any state, with the lease or the end that belongs to it, and without a history."""
+
+    class Meta:
+        abstract = True
+
+    status = JobStatus.QUEUED
+    lease_until = declare.LazyAttribute(lambda row: in_state(row.status)["lease_until"])
+    finished_at = declare.LazyAttribute(lambda row: in_state(row.status)["finished_at"])
+
+
+def in_state(status: JobStatus) -> dict[str, Any]:
+    """Return the fields of a job in a state, for an UPDATE that no worker and no service would make."""
+    now = timezone.now()
+    return {
+        "status": status,
+        "lease_until": now + timedelta(seconds=45) if status == JobStatus.RUNNING else None,
+        "finished_at": now if status in TERMINAL_STATUSES else None,
+    }
+
+
+class DatasetImportFactory(JobFactory):
     """A queued import of the demo dataset."""
 
     class Meta:
@@ -127,7 +150,7 @@ def make_config(**overrides: object) -> dict[str, object]:
     return config
 
 
-class TrainingRunFactory(DjangoModelFactory[TrainingRun]):
+class TrainingRunFactory(JobFactory):
     """A queued run of two epochs."""
 
     class Meta:

@@ -17,6 +17,14 @@ class JobStatus(models.TextChoices):
 TERMINAL_STATUSES = (JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+class Priority(models.IntegerChoices):
+    """Which jobs are taken first."""
+
+    LOW = -1, _("Low")
+    NORMAL = 0, _("Normal")
+    HIGH = 1, _("High")
+
+
 class Reason(models.TextChoices):
     """Why a job ended other than well."""
 
@@ -30,7 +38,30 @@ class Reason(models.TextChoices):
     NO_PROGRESS = "no_progress", _("The work stopped advancing")
     KILLED = "killed", _("The process was killed from outside")
     WORKER_LOST = "worker_lost", _("The worker was lost too often")
+    DEPENDENCY = "dependency", _("The run it was to follow did not succeed")
     ERROR = "error", _("An unexpected error")
+
+
+class Cause(models.TextChoices):
+    """What changes a job's state; `training.transitions.LEGAL` tells which may cause which change."""
+
+    REQUESTED = "requested", _("Requested")
+    CLAIMED = "claimed", _("Taken by a worker")
+    SUCCEEDED = "succeeded", _("Succeeded")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    RELEASED = "released", _("Given back: the worker shut down")
+    LOST = "lost", _("Its process was killed")
+    LEASE_EXPIRED = "lease_expired", _("Its worker was not heard of any more")
+    RESUMED = "resumed", _("Resumed")
+    DEPENDENCY = "dependency", _("The run it was to follow did not succeed")
+
+
+class QueueName(models.TextChoices):
+    """Where jobs wait. Celery's queues of the same names carry the messages that wake workers."""
+
+    TRAINING = "training", _("Training")
+    INFERENCE = "inference", _("Inference")
 
 
 class ImportSource(models.TextChoices):

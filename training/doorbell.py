@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
@@ -31,17 +32,32 @@ _NO_RETRIES: Final = {
 logger = logging.getLogger(__name__)
 
 
-def ring(task: str, pk: int) -> None:
+@dataclass
+class Bell:
+    """One ringing.
+
+    Attributes:
+        was_heard: Whether the broker took the message; None before the transaction is committed.
+    """
+
+    was_heard: bool | None = None
+
+
+def ring(task: str, pk: int) -> Bell:
     """Tell the workers, once the current transaction is committed, that row `pk` waits for the task named `task`.
 
     A broker that is down costs two seconds at most and a line in the log: the row is queued all the same.
     """
-    transaction.on_commit(partial(_send, task, pk))
+    bell = Bell()
+    transaction.on_commit(partial(_send, bell, task, pk))
+    return bell
 
 
-def _send(task: str, pk: int) -> None:
+def _send(bell: Bell, task: str, pk: int) -> None:
+    bell.was_heard = False
     try:
         with current_app.connection_for_write(transport_options=_NO_RETRIES) as connection:
             current_app.send_task(task, args=[pk], connection=connection, retry=False)
+            bell.was_heard = True
     except OperationalError as error:
         logger.warning("The broker did not take %s(%d), the sweeper will ring again: %s", task, pk, error)

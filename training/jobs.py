@@ -2,78 +2,52 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import Any, ClassVar, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from django.conf import settings
 from django.db import models, transaction
-from django.db.models import Case, ExpressionWrapper, F, Q, Value, When
-from django.db.models.expressions import CombinedExpression
+from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Greatest, Now
 from django.utils.translation import gettext_lazy as _
 
-from training.choices import TERMINAL_STATUSES, JobStatus, Reason
+from training.choices import TERMINAL_STATUSES, Cause, JobStatus, Priority, QueueName, Reason
+from training.doorbell import Bell
 from training.exceptions import FenceLostError
+from training.job_queries import JobQuerySet, lease_end
+from training.job_queue import JobQueue
+from training.transitions import REQUEST, Transition
 
-LEASE = timedelta(seconds=45)
-HEARTBEAT_SECONDS = 10.0
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
+
 # Claims without checkpoint progress in between, after which a job that keeps losing its worker is given up.
 MAX_ATTEMPTS = 3
-
-
-def _database_now_plus(delta: timedelta) -> ExpressionWrapper[CombinedExpression]:
-    """Return the database's clock plus `delta`: leases never depend on a worker's clock."""
-    return ExpressionWrapper(Now() + Value(delta), output_field=models.DateTimeField())
-
-
-class JobQuerySet(models.QuerySet["Any"]):
-    """Queries every kind of job answers."""
-
-    def active(self) -> Self:
-        """Jobs that still have something to do."""
-        return self.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING])
-
-    def reap_expired(self) -> int:
-        """Take back jobs whose worker let the lease expire. Safe to run twice at once.
-
-        No job fits two of the three updates, so that one whose lease expires, or that is cancelled, between them is
-        left to the next time.
-
-        Returns:
-            How many jobs were taken back: queued again, failed as `worker_lost` or cancelled as had been asked.
-        """
-        expired = self.filter(status=JobStatus.RUNNING, lease_until__lt=Now())
-        exhausted = Q(attempts__gte=MAX_ATTEMPTS)
-        cancelled = expired.filter(cancel_requested=True).update(
-            status=JobStatus.CANCELLED, finished_at=Now(), lease_until=None
-        )
-        failed = expired.filter(exhausted, cancel_requested=False).update(
-            status=JobStatus.FAILED,
-            reason=Reason.WORKER_LOST,
-            detail=f"The worker was lost {MAX_ATTEMPTS} times in a row without progress.",
-            finished_at=Now(),
-            lease_until=None,
-        )
-        requeued = expired.filter(~exhausted, cancel_requested=False).update(
-            status=JobStatus.QUEUED, lease_until=None, worker=""
-        )
-        return cancelled + failed + requeued
+_LOST_TOO_OFTEN = f"The worker was lost {MAX_ATTEMPTS} times in a row without progress."
 
 
 class Job(models.Model):
-    """One piece of long work. The row is the truth; a Celery message only says "look at row N".
+    """One piece of long work. The row is the truth; a Celery message only says "look at the queue".
 
     States and their only transitions::
 
-        QUEUED ──claim──▶ RUNNING ──succeed──▶ SUCCEEDED
-          │ ▲                │ ├────fail────▶ FAILED
-          │ └─release, lease─┘ └───cancel───▶ CANCELLED
-          └──────────────cancel─────────────▶ CANCELLED
+        ∅ ──submit──▶ QUEUED ──claim──▶ RUNNING ──succeed──▶ SUCCEEDED
+                       │ ▲ ▲               │ │ ├────fail────▶ FAILED ─────┐
+                       │ │ └─release, lose,┘ │ └───cancel───▶ CANCELLED ──┤
+                       │ │    reap           └─lose or reap for the last  │
+                       │ │                     time──▶ FAILED             │
+                       │ └───────────────────resume───────────────────────┘
+                       └──cancel, abandon──▶ CANCELLED
 
     *Claim* raises `fence` by one and sets `lease_until` from the database's clock. Every later write of the worker
     carries its fence and the status RUNNING; a worker that lost the job changes no row and gets `FenceLostError`.
     `attempts` counts claims since the last checkpoint; a release at shutdown gives its claim back.
+
+    Nothing else changes `status`: each transition also writes its `Transition`, whose constraint knows the legal ones,
+    in the same transaction. A running job has a lease and a job that has ended has a moment of its end; the database
+    refuses other rows.
     """
+
+    queue: ClassVar[QueueName] = QueueName.TRAINING
 
     status = models.CharField(_("status"), max_length=16, choices=JobStatus.choices, default=JobStatus.QUEUED)
     reason = models.CharField(_("reason"), max_length=32, choices=Reason.choices, blank=True, default="")
@@ -86,10 +60,19 @@ class Job(models.Model):
         blank=True,
         related_name="%(class)ss",
     )
+    priority = models.SmallIntegerField(_("priority"), choices=Priority.choices, default=Priority.NORMAL)
     requested_at = models.DateTimeField(_("requested"), auto_now_add=True)
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     finished_at = models.DateTimeField(_("finished"), null=True, blank=True)
     cancel_requested = models.BooleanField(_("cancel requested"), default=False)
+    cancel_requested_by = models.ForeignKey(  # empty as well when the command line asked
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("cancel requested by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
 
     fence = models.PositiveIntegerField(_("fence"), default=0)
     attempts = models.PositiveSmallIntegerField(_("attempts"), default=0)
@@ -102,10 +85,25 @@ class Job(models.Model):
     progress_at = models.DateTimeField(_("last progress"), null=True, blank=True)
     log_tail = models.TextField(_("last log lines"), blank=True, default="")
 
+    bell: Bell | None = None  # what came of waking a worker when this object was queued
+
     objects: ClassVar[models.Manager[Any]] = JobQuerySet.as_manager()
 
     class Meta:
         abstract = True
+        indexes = [models.Index(fields=["status", "-priority", "id"], name="%(class)s_turn")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(status=JobStatus.RUNNING, lease_until__isnull=False)
+                | (~Q(status=JobStatus.RUNNING) & Q(lease_until__isnull=True)),
+                name="%(class)s_runs_on_lease",
+            ),
+            models.CheckConstraint(
+                condition=Q(status__in=TERMINAL_STATUSES, finished_at__isnull=False)
+                | (~Q(status__in=TERMINAL_STATUSES) & Q(finished_at__isnull=True)),
+                name="%(class)s_ended_at_a_time",
+            ),
+        ]
 
     @property
     def memory_advice(self) -> str:
@@ -114,7 +112,7 @@ class Job(models.Model):
 
     @property
     def is_terminal(self) -> bool:
-        """Whether the job has ended and nothing about it will change."""
+        """Whether the job has ended; only a person who resumes it changes anything about that."""
         return self.status in TERMINAL_STATUSES
 
     @property
@@ -123,40 +121,146 @@ class Job(models.Model):
         return min(100, 100 * self.progress_done // self.progress_total) if self.progress_total else 0
 
     @classmethod
+    def kind(cls) -> str:
+        """Return the name of this kind of job, as its history has it."""
+        return str(cls._meta.model_name)
+
+    def submit(self) -> None:
+        """∅ → QUEUED: insert the row and the first entry of its history."""
+        with transaction.atomic():
+            self.save(force_insert=True)
+            self._note(self.pk, source=REQUEST, cause=Cause.REQUESTED, by_id=self.owner_id)
+
+    @classmethod
     def claim(cls, pk: int, *, worker: str) -> Self | None:
-        """Take the queued job `pk` for `worker`, or return None when it is not to be had (gone, taken, ended)."""
-        with transaction.atomic():  # or a worker that pauses before it reads could read the fence of the next claim
-            taken = cls.objects.filter(pk=pk, status=JobStatus.QUEUED, cancel_requested=False).update(
-                status=JobStatus.RUNNING,
+        """QUEUED → RUNNING: take job `pk` for `worker`, or return None when it is not to be had (gone, taken, ended).
+
+        The fence is read in the transaction that raised it, or a worker that pauses before it reads could read the
+        fence of the next claim.
+        """
+        with transaction.atomic():
+            JobQueue.hold(cls.queue)
+            moved = cls._move(
+                pk,
+                cls.objects.claimable(),
+                source=JobStatus.QUEUED,
+                to=JobStatus.RUNNING,
+                cause=Cause.CLAIMED,
                 fence=F("fence") + 1,
                 attempts=F("attempts") + 1,
                 worker=worker,
-                lease_until=_database_now_plus(LEASE),
+                lease_until=lease_end(),
                 started_at=Case(When(started_at=None, then=Now()), default=F("started_at")),
                 progress_at=Now(),
             )
-            return cast("Self", cls.objects.get(pk=pk)) if taken else None
+            return cast("Self", cls.objects.get(pk=pk)) if moved else None
 
     @classmethod
-    def request_cancel(cls, pk: int) -> bool:
+    def request_cancel(cls, pk: int, *, by: User | None = None) -> bool:
         """Ask for the end of job `pk`: at once when queued, within a heartbeat when running.
 
         One update serves both, because a job may go from one state to the other between two.
+
+        Args:
+            pk: The job.
+            by: Who asks; None for the command line.
 
         Returns:
             False when the job had ended already.
         """
         is_queued = Q(status=JobStatus.QUEUED)
-        asked = (
-            cls.objects.active()
-            .filter(pk=pk)
-            .update(
-                cancel_requested=True,
-                status=Case(When(is_queued, then=Value(JobStatus.CANCELLED)), default=F("status")),
-                finished_at=Case(When(is_queued, then=Now()), default=F("finished_at")),
+        with transaction.atomic():
+            asked = (
+                cls.objects.active()
+                .filter(pk=pk)
+                .update(
+                    cancel_requested=True,
+                    cancel_requested_by=by,
+                    status=Case(When(is_queued, then=Value(JobStatus.CANCELLED)), default=F("status")),
+                    finished_at=Case(When(is_queued, then=Now()), default=F("finished_at")),
+                )
+            )
+            if asked and cls.objects.filter(pk=pk, status=JobStatus.CANCELLED).exists():
+                cls._note(pk, source=JobStatus.QUEUED, cause=Cause.CANCELLED)
+        return bool(asked)
+
+    @classmethod
+    def drop_cancelled(cls, pk: int) -> bool:
+        """QUEUED → CANCELLED of a job that was given back in the moment in which its end was asked for."""
+        asked = cls.objects.filter(cancel_requested=True)
+        return cls._end(pk, asked, source=JobStatus.QUEUED, to=JobStatus.CANCELLED, cause=Cause.CANCELLED)
+
+    @classmethod
+    def abandon(cls, pk: int, *, detail: str) -> bool:
+        """QUEUED → CANCELLED because what job `pk` waits for will not come.
+
+        Returns:
+            False when it does not wait any more.
+        """
+        return cls._end(
+            pk,
+            cls.objects.all(),
+            source=JobStatus.QUEUED,
+            to=JobStatus.CANCELLED,
+            cause=Cause.DEPENDENCY,
+            reason=Reason.DEPENDENCY,
+            detail=detail,
+        )
+
+    @classmethod
+    def resume(cls, pk: int, *, by: User | None) -> bool:
+        """FAILED or CANCELLED → QUEUED: a person lets job `pk` go on from where it stopped, with all its attempts.
+
+        Returns:
+            False when it is in neither state (any more).
+        """
+        return any(
+            cls._move(
+                pk,
+                cls.objects.all(),
+                source=source,
+                to=JobStatus.QUEUED,
+                cause=Cause.RESUMED,
+                by_id=by.pk if by else None,
+                attempts=0,
+                worker="",
+                reason="",
+                detail="",
+                finished_at=None,
+                cancel_requested=False,
+                cancel_requested_by=None,
+            )
+            for source in (JobStatus.FAILED, JobStatus.CANCELLED)
+        )
+
+    @classmethod
+    def reap(cls, pk: int) -> bool:
+        """RUNNING → QUEUED, FAILED or CANCELLED when the lease of job `pk` has expired.
+
+        No job fits two of the three updates, so that one whose lease expires, or that is cancelled, between them is
+        left to the next time.
+
+        Returns:
+            Whether it was taken back.
+        """
+        expired = cls.objects.expired()
+        goes_on, exhausted = expired.filter(cancel_requested=False), Q(attempts__gte=MAX_ATTEMPTS)
+        running, cause = JobStatus.RUNNING, Cause.LEASE_EXPIRED
+        return (
+            cls._end(pk, expired.filter(cancel_requested=True), source=running, to=JobStatus.CANCELLED, cause=cause)
+            or cls._end(
+                pk,
+                goes_on.filter(exhausted),
+                source=running,
+                to=JobStatus.FAILED,
+                cause=cause,
+                reason=Reason.WORKER_LOST,
+                detail=_LOST_TOO_OFTEN,
+            )
+            or cls._move(
+                pk, goes_on.filter(~exhausted), source=running, to=JobStatus.QUEUED, cause=cause, **_back_in_queue()
             )
         )
-        return bool(asked)
 
     def renew_lease(self) -> None:
         """Prove that the worker lives.
@@ -164,7 +268,7 @@ class Job(models.Model):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(lease_until=_database_now_plus(LEASE))
+        self.record(lease_until=lease_end())
 
     def is_cancel_requested(self) -> bool:
         """Whether somebody asked for this job's end.
@@ -183,17 +287,21 @@ class Job(models.Model):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(
+        self.record(
             progress_done=done, progress_total=total, progress_message=message[:200], progress_at=Now(), **fields
         )
 
     def record(self, **fields: object) -> None:
-        """Store `fields` of the running job.
+        """Store `fields` of the running job; its state is changed by the methods below.
 
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(**fields)
+        if "status" in fields:
+            message = "A job's state is changed by its transitions alone."
+            raise TypeError(message)
+        if not self._mine().update(**fields):
+            raise FenceLostError
 
     def succeed(self, **fields: object) -> None:
         """RUNNING → SUCCEEDED.
@@ -201,13 +309,8 @@ class Job(models.Model):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(
-            status=JobStatus.SUCCEEDED,
-            finished_at=Now(),
-            lease_until=None,
-            progress_done=Greatest("progress_done", "progress_total"),
-            **fields,
-        )
+        done = Greatest("progress_done", "progress_total")
+        self._finish(JobStatus.SUCCEEDED, cause=Cause.SUCCEEDED, progress_done=done, **fields)
 
     def fail(self, *, reason: Reason, detail: str, **fields: object) -> None:
         """RUNNING → FAILED, with the reason and one sentence for the owner.
@@ -215,9 +318,7 @@ class Job(models.Model):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(
-            status=JobStatus.FAILED, reason=reason, detail=detail, finished_at=Now(), lease_until=None, **fields
-        )
+        self._finish(JobStatus.FAILED, cause=Cause.FAILED, reason=reason, detail=detail, **fields)
 
     def cancel(self, **fields: object) -> None:
         """RUNNING → CANCELLED, as had been asked.
@@ -225,21 +326,83 @@ class Job(models.Model):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(status=JobStatus.CANCELLED, finished_at=Now(), lease_until=None, **fields)
+        self._finish(JobStatus.CANCELLED, cause=Cause.CANCELLED, **fields)
 
-    def release(self, **fields: object) -> None:
+    def release(self) -> None:
         """RUNNING → QUEUED at a worker's shutdown; the claim does not count as an attempt.
 
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._write(
-            status=JobStatus.QUEUED, lease_until=None, worker="", attempts=Greatest(F("attempts") - 1, 0), **fields
-        )
+        self._give_back(cause=Cause.RELEASED, attempts=Greatest(F("attempts") - 1, 0))
+
+    def lose(self, *, reason: Reason, detail: str) -> None:
+        """RUNNING → QUEUED after its process was killed, or FAILED when that was the last attempt.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+        """
+        self.refresh_from_db(fields=["attempts"])
+        if self.attempts < MAX_ATTEMPTS:
+            self._give_back(cause=Cause.LOST)
+        else:
+            self._finish(JobStatus.FAILED, cause=Cause.LOST, reason=reason, detail=detail)
 
     def _mine(self) -> models.QuerySet[Self]:
         return type(self).objects.filter(pk=self.pk, status=JobStatus.RUNNING, fence=self.fence)
 
-    def _write(self, **fields: object) -> None:
-        if not self._mine().update(**fields):
+    def _finish(self, status: JobStatus, *, cause: Cause, **fields: object) -> None:
+        if not self._end(self.pk, self._mine(), source=JobStatus.RUNNING, to=status, cause=cause, **fields):
             raise FenceLostError
+
+    def _give_back(self, *, cause: Cause, **fields: object) -> None:
+        fields = {**_back_in_queue(), **fields}
+        if not self._move(self.pk, self._mine(), source=JobStatus.RUNNING, to=JobStatus.QUEUED, cause=cause, **fields):
+            raise FenceLostError
+
+    @classmethod
+    def _end(cls, pk: int, rows: models.QuerySet[Any], **change: Any) -> bool:  # noqa: ANN401 - `_move`'s own
+        return cls._move(pk, rows, finished_at=Now(), lease_until=None, **change)
+
+    @classmethod
+    def _move(
+        cls,
+        pk: int,
+        rows: models.QuerySet[Any],
+        *,
+        source: JobStatus,
+        to: JobStatus,
+        cause: Cause,
+        by_id: int | None = None,
+        **fields: object,
+    ) -> bool:
+        """Change the state of job `pk`, if it is in state `source` and among `rows`, and note that in its history."""
+        with transaction.atomic(savepoint=False):
+            moved = rows.filter(pk=pk, status=source).update(status=to, **fields)
+            if moved:
+                cls._note(pk, source=source, cause=cause, by_id=by_id)
+        return bool(moved)
+
+    @classmethod
+    def _note(cls, pk: int, *, source: str, cause: Cause, by_id: int | None = None) -> None:
+        row = cls.objects.values(
+            "status", "fence", "attempts", "worker", "reason", "detail", "cancel_requested_by"
+        ).get(pk=pk)
+        cancelled_by = row["cancel_requested_by"] if row["status"] == JobStatus.CANCELLED else None
+        Transition.objects.create(
+            job_kind=cls.kind(),
+            job_pk=pk,
+            from_status=source,
+            to_status=row["status"],
+            cause=cause,
+            by_id=by_id or cancelled_by,
+            worker=row["worker"],
+            fence=row["fence"],
+            attempt=row["attempts"],
+            reason=row["reason"],
+            detail=row["detail"],
+        )
+
+
+def _back_in_queue() -> dict[str, object]:
+    return {"lease_until": None, "worker": ""}

@@ -6,16 +6,19 @@ import errno
 import logging
 import os
 import socket
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from django.db import transaction
 
 from training.choices import JobStatus, Reason
-from training.doorbell import ring
+from training.devices import HeldDevices, fits_this_machine, hold_devices
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
 from training.exceptions import FenceLostError
 from training.import_work import ImportWork
-from training.jobs import MAX_ATTEMPTS, Job
+from training.jobs import Job
 from training.models import DatasetImport, TrainingRun
 from training.recording import Listener, ignore_event
 from training.run_work import RunWork
@@ -25,20 +28,41 @@ from training.work import UnusableResultError, Work
 
 _JobT = TypeVar("_JobT", bound=Job)
 
+# Of so many jobs the first that is to be had is taken: others may be claimed by somebody else at the same moment.
+_CANDIDATES: Final = 10
+
 logger = logging.getLogger(__name__)
 
 
 def execute_run(pk: int, *, listener: Listener = ignore_event, timings: Timings = TIMINGS) -> None:
-    """Train run `pk` if it still waits for somebody; a message that came twice changes nothing.
+    """Train run `pk` if it still waits for somebody and may start; a message that came twice changes nothing.
 
     Args:
         pk: The run.
         listener: Told about every event of the engine.
         timings: The supervisor's patience.
     """
-    run = _claim(TrainingRun, pk)
+    run = TrainingRun.objects.filter(pk=pk).first()
     if run is not None:
-        _execute(run, RunWork(run, listener=listener), timings=timings)
+        with hold_devices(run.device_count) as devices:
+            if devices is not None:
+                _carry_out(TrainingRun, pk, _train(devices, listener=listener, timings=timings))
+
+
+def execute_next_run(*, timings: Timings = TIMINGS) -> None:
+    """Train the run whose turn it is, if any may start on this machine, whichever run it was that somebody rang for.
+
+    While that one waits for more devices than are free, no later one overtakes it.
+    """
+    for run in TrainingRun.objects.claimable().in_turn()[:_CANDIDATES]:
+        if not fits_this_machine(run.device_count):
+            continue
+        with hold_devices(run.device_count) as devices:
+            if devices is None:
+                return
+            if _carry_out(TrainingRun, run.pk, _train(devices, listener=ignore_event, timings=timings)):
+                break
+    _ring_for_next(TrainingRun, EXECUTE_RUN)
 
 
 def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timings = TIMINGS) -> None:
@@ -49,34 +73,67 @@ def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timin
         listener: Told about every event of the engine.
         timings: The supervisor's patience.
     """
-    job = _claim(DatasetImport, pk)
-    if job is not None:
+
+    def work(job: DatasetImport) -> None:
         _execute(job, ImportWork(job, listener=listener), timings=timings)
 
-
-def _claim(model: type[_JobT], pk: int) -> _JobT | None:
-    """Claim a job, unless this worker shuts down: then the row stays queued and the sweeper rings for another."""
-    return None if worker_stopping.is_set() else model.claim(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
+    _carry_out(DatasetImport, pk, work)
 
 
-def _execute(job: Job, work: Work, *, timings: Timings) -> None:
+def execute_next_import() -> None:
+    """Carry out the import whose turn it is, whichever it was that somebody rang for."""
+    for pk in DatasetImport.objects.claimable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]:
+        if _carry_out(DatasetImport, pk, lambda job: _execute(job, ImportWork(job), timings=TIMINGS)):
+            break
+    _ring_for_next(DatasetImport, EXECUTE_IMPORT)
+
+
+def _train(devices: HeldDevices, *, listener: Listener, timings: Timings) -> Callable[[TrainingRun], None]:
+    """Return what to do with a claimed run."""
+
+    def work(run: TrainingRun) -> None:
+        _execute(run, RunWork(run, listener=listener), environment=devices.environment, timings=timings)
+
+    return work
+
+
+def _carry_out(model: type[_JobT], pk: int, work: Callable[[_JobT], None]) -> bool:
+    """Claim a job and do its work, unless it is not to be had, or this worker shuts down and leaves it to another.
+
+    Returns:
+        Whether it was claimed.
+    """
+    if worker_stopping.is_set():
+        return False
+    job = model.claim(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
+    if job is not None:
+        work(job)
+    return job is not None
+
+
+def _ring_for_next(model: type[Job], task: str) -> None:
+    """Wake a worker for the job whose turn it is now: what has just ended may be what it waited for."""
+    first = model.objects.claimable().in_turn().values_list("pk", flat=True).first()
+    if first is not None:
+        ring(task, first)
+
+
+def _execute(job: Job, work: Work, *, environment: Mapping[str, str] = MappingProxyType({}), timings: Timings) -> None:
     """Run the engine for a claimed job and bring the job to the state that the engine's end calls for."""
     logger.info("%s starts, attempt %d", job, job.attempts)
     status: JobStatus | None = None
     try:
-        status = _settle(job, work, _run_engine(job, work, timings=timings), timings=timings)
+        status = _settle(job, work, _run_engine(job, work, environment=environment, timings=timings), timings=timings)
         logger.info("%s is now %s", job, status)
     except FenceLostError:
         logger.warning("%s was taken from this worker, which writes nothing more about it", job)
     finally:
         work.clean_up(status)
-    if status == JobStatus.QUEUED:
-        ring(work.task, job.pk)
 
 
-def _run_engine(job: Job, work: Work, *, timings: Timings) -> Outcome:
+def _run_engine(job: Job, work: Work, *, environment: Mapping[str, str], timings: Timings) -> Outcome:
     try:
-        return supervise(job, work.prepare(), sink=work.recorder, timings=timings)
+        return supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
     except OSError as error:
         return _describe_os_error(error)
 
@@ -105,17 +162,15 @@ def _settle(job: Job, work: Work, outcome: Outcome, *, timings: Timings) -> JobS
 def _end_without_result(job: Job, outcome: Outcome) -> None:
     with transaction.atomic():
         job.record(log_tail=outcome.log_tail)  # first: the row is ours until the end of the transaction
-        job.refresh_from_db(fields=["attempts", "cancel_requested"])
+        job.refresh_from_db(fields=["cancel_requested"])
         if outcome.ending is Ending.FAILED:
             job.fail(reason=outcome.reason, detail=outcome.detail)
         elif outcome.ending is Ending.CANCELLED or job.cancel_requested:
             job.cancel()
         elif outcome.ending is Ending.RELEASED:
             job.release()
-        elif job.attempts < MAX_ATTEMPTS:
-            job.record(status=JobStatus.QUEUED, lease_until=None, worker="")  # unlike a release, the attempt counts
         else:
-            job.fail(reason=outcome.reason, detail=outcome.detail)
+            job.lose(reason=outcome.reason, detail=outcome.detail)
 
 
 def _describe_os_error(error: OSError, *, log_tail: str = "") -> Outcome:

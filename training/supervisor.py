@@ -10,10 +10,11 @@ import os
 import selectors
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from subprocess import PIPE
+from types import MappingProxyType
 from typing import Final, Protocol
 
 from django.conf import settings
@@ -24,7 +25,7 @@ from training.choices import Reason
 from training.engine.constants import EXIT_FINISHED
 from training.engine.events import Event, FinishedEvent, parse_line
 from training.exceptions import FenceLostError
-from training.jobs import HEARTBEAT_SECONDS, LEASE, Job
+from training.jobs import Job
 from training.pipes import LineReader, printable
 from training.processes import kill_group, spawn
 from training.stopping import StopSignals
@@ -32,6 +33,7 @@ from training.verdicts import count_oom_kills, judge_exit
 
 LOG_TAIL_LINES: Final = 50
 _EXIT_POLL_SECONDS: Final = 0.05
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 logger = logging.getLogger(__name__)
 
@@ -49,10 +51,10 @@ class Timings:
     """
 
     poll: float = 1.0
-    heartbeat: float = HEARTBEAT_SECONDS
-    lease: float = LEASE.total_seconds()
+    heartbeat: float = field(default_factory=lambda: settings.HEARTBEAT_SECONDS)
+    lease: float = field(default_factory=lambda: settings.LEASE_SECONDS)
     grace: float = 15.0
-    progress: float = 600.0
+    progress: float = field(default_factory=lambda: settings.PROGRESS_SECONDS)
 
 
 TIMINGS: Final = Timings()
@@ -102,17 +104,33 @@ class Outcome:
     finished: FinishedEvent | None = None
 
 
-def supervise(job: Job, command: Sequence[str], *, sink: EventSink, timings: Timings = TIMINGS) -> Outcome:
+def supervise(
+    job: Job,
+    command: Sequence[str],
+    *,
+    sink: EventSink,
+    environment: Mapping[str, str] = _NOTHING,
+    timings: Timings = TIMINGS,
+) -> Outcome:
     """Run `command` for the claimed `job` until it ends, is cancelled, gets stuck or must stop.
 
     Whatever happens, no process of the engine's group is left when this returns or raises.
+
+    Args:
+        job: The job.
+        command: The engine's command line.
+        sink: What receives its events.
+        environment: Variables of its own.
+        timings: How patient to be.
 
     Raises:
         FenceLostError: the job was taken from this worker; nothing more may be written.
         OSError: the engine cannot be started.
     """
     with StopSignals() as stop_signals:
-        supervision = _Supervision(job, command, sink=sink, timings=timings, stop_signals=stop_signals)
+        supervision = _Supervision(
+            job, command, sink=sink, environment=environment, timings=timings, stop_signals=stop_signals
+        )
         try:
             return supervision.run()
         finally:
@@ -142,7 +160,14 @@ class _Supervision:
     """One engine process and its clocks."""
 
     def __init__(
-        self, job: Job, command: Sequence[str], *, sink: EventSink, timings: Timings, stop_signals: StopSignals
+        self,
+        job: Job,
+        command: Sequence[str],
+        *,
+        sink: EventSink,
+        environment: Mapping[str, str],
+        timings: Timings,
+        stop_signals: StopSignals,
     ) -> None:
         self._job = job
         self._sink = sink
@@ -160,7 +185,7 @@ class _Supervision:
         self._next_poll = now
         self._kill_at = float("inf")
         self._readers: list[LineReader] = []
-        self._process = spawn(command, env=engine_environment(), stdout=PIPE, stderr=PIPE)
+        self._process = spawn(command, env={**engine_environment(), **environment}, stdout=PIPE, stderr=PIPE)
 
     def run(self) -> Outcome:
         """Loop until the engine has ended."""

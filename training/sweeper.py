@@ -35,6 +35,7 @@ def sweep() -> None:
     """Take back jobs whose worker is gone, ring for those that wait, and remove what ended jobs left."""
     for model, task in ((TrainingRun, EXECUTE_RUN), (DatasetImport, EXECUTE_IMPORT)):
         _sweep_jobs(model, task=task)
+    _abandon_followers()
     _mirror()
     _remove_leftovers()
     _remove_orphan_uploads()
@@ -45,12 +46,19 @@ def _sweep_jobs(model: type[Job], *, task: str) -> None:
     taken_back = model.objects.reap_expired()
     if taken_back:
         logger.warning("%d %s lost their worker", taken_back, model._meta.verbose_name_plural)
-    waiting = model.objects.filter(status=JobStatus.QUEUED)
     # Cancelled in the moment in which its worker gave it back: nobody may claim it, so it would wait for ever.
-    waiting.filter(cancel_requested=True).update(status=JobStatus.CANCELLED, finished_at=Now())
-    for pk, fence in waiting.order_by("pk").values_list("pk", "fence")[:_RUNG_AT_ONCE]:
+    given_back = model.objects.filter(status=JobStatus.QUEUED, cancel_requested=True)
+    for pk in list(given_back.values_list("pk", flat=True)):
+        model.drop_cancelled(pk)
+    for pk, fence in model.objects.claimable().in_turn().values_list("pk", "fence")[:_RUNG_AT_ONCE]:
         if _is_due(f"rung:{task}:{pk}:{fence}", seconds=RING_AGAIN_SECONDS):
             ring(task, pk)
+
+
+def _abandon_followers() -> None:
+    """Cancel the runs that were to follow one that did not succeed; whoever resumes that one resumes them too."""
+    for run in TrainingRun.objects.waiting_in_vain().select_related("after"):
+        TrainingRun.abandon(run.pk, detail=f"{run.after}, which it was to follow, did not succeed.")
 
 
 def _mirror() -> None:

@@ -11,14 +11,14 @@ workers.connect_signals()
 
 @shared_task(name=EXECUTE_RUN)
 def execute_run(pk: int) -> None:
-    """Train run `pk`."""
-    runner.execute_run(pk)
+    """Train the run whose turn it is; mostly it is run `pk`, for which somebody rang."""
+    runner.execute_next_run()
 
 
 @shared_task(name=EXECUTE_IMPORT)
 def execute_import(pk: int) -> None:
-    """Carry out import `pk`."""
-    runner.execute_import(pk)
+    """Carry out the import whose turn it is; mostly it is import `pk`, for which somebody rang."""
+    runner.execute_next_import()
 
 
 @shared_task(name=MIRROR_RUN, throws=(MlflowUnavailableError,))

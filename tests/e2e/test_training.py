@@ -21,6 +21,7 @@ from tests.factories import (
     ModelVersionFactory,
     TrainingRunFactory,
     UserFactory,
+    in_state,
     make_config,
     make_transfer_run,
 )
@@ -148,7 +149,7 @@ def test_the_page_stops_asking_when_the_run_has_ended(page: Page, ada: User) -> 
     expect(page.locator("[data-series=train_loss]")).to_have_text("0.500")
     expect(page.get_by_role("button", name="Cancel")).to_be_focused()
 
-    TrainingRun.objects.update(status=JobStatus.FAILED, reason=Reason.DIVERGED, detail="The loss is infinite.")
+    TrainingRun.objects.update(**in_state(JobStatus.FAILED), reason=Reason.DIVERGED, detail="The loss is infinite.")
     expect(page.get_by_text("The loss is infinite.")).to_be_visible()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
@@ -200,7 +201,7 @@ def test_the_lists_move_by_themselves(page: Page, ada: User) -> None:
     expect(page.locator("#run-list")).to_contain_text("42%")
     page.goto("/data/")
     expect(page.locator("#data-list")).to_contain_text("Running")
-    DatasetImport.objects.filter(pk=job.pk).update(status=JobStatus.FAILED, detail="cat/1.png is no image.")
+    DatasetImport.objects.filter(pk=job.pk).update(**in_state(JobStatus.FAILED), detail="cat/1.png is no image.")
     expect(page.locator("#data-list")).to_contain_text("cat/1.png is no image.")
     expect(page.locator("#data-list")).not_to_have_attribute("hx-get", re.compile(".*"))
 

@@ -83,7 +83,7 @@ def test_the_add_form_names_what_is_refused(administrator: Person) -> None:
 
 
 def test_the_add_form_tells_what_the_service_refuses(administrator: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.services.free_bytes", lambda: 1024)
+    monkeypatch.setattr("training.services.room.free_bytes", lambda: 1024)
     form = {"dataset": DatasetFactory.create().pk, "recipe": "fast"}
     response = administrator.post(address("trainingrun_add"), form, follow=True)
     assert "The disk is almost full" in text_of(response)

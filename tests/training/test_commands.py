@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory, make_transfer_run
+from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory, in_state, make_transfer_run
 from tests.fixtures import StubEngine
 from tests.training.engine.test_data_checks import make_dataset
 from training.choices import JobStatus, ModelState
@@ -165,7 +165,7 @@ class TestFollow:
         def work(_seconds: float) -> None:
             epoch = next(states, None)
             if epoch is None:
-                TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.SUCCEEDED)
+                TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.SUCCEEDED))
                 return
             figures = {"train_loss": 1.0, "train_accuracy": 0.25, "learning_rate": 0.1, "seconds": 2.0}
             run.epochs.create(epoch=epoch, step=epoch * 10, **figures)
@@ -206,7 +206,7 @@ class TestFollow:
         if is_there:
             now = timezone.now()
             Worker.objects.create(name="w", queues=["training"], started_at=now, last_seen_at=now)
-        end = lambda _seconds: TrainingRun.objects.update(status=JobStatus.SUCCEEDED)  # noqa: E731
+        end = lambda _seconds: TrainingRun.objects.update(**in_state(JobStatus.SUCCEEDED))  # noqa: E731
         monkeypatch.setattr("time.sleep", end)
         out = StringIO()
         follow(run, display=Display(out))
@@ -238,7 +238,7 @@ class TestImportDataset:
 
     @pytest.mark.parametrize("source", ["cifar10", "stl10"])
     def test_a_download_has_a_name_of_its_own(self, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("training.services.free_bytes", lambda: 10 * 1024**3)
+        monkeypatch.setattr("training.services.room.free_bytes", lambda: 10 * 1024**3)
         run_command("import_dataset", f"--{source}", "--no-wait")
         job = DatasetImport.objects.get()
         assert (job.name, job.source, job.status) == (source, source, JobStatus.QUEUED)

@@ -22,9 +22,9 @@ from tests.factories import (
     TrainingRunFactory,
     UserFactory,
     check_report,
+    in_state,
     make_transfer_run,
 )
-from training import services
 from training.choices import ImportSource, JobStatus, ModelState
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION
 from training.engine.exceptions import ConfigError
@@ -35,7 +35,7 @@ from training.services import (
     cancel_import,
     cancel_run,
     has_training_worker,
-    may_cancel,
+    may_steer,
     promote_version,
     request_control,
     request_import,
@@ -48,7 +48,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 @pytest.fixture(autouse=True)
 def rung(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     bells: list[tuple[str, int]] = []
-    monkeypatch.setattr(services, "ring", lambda task, pk: bells.append((task, pk)))
+    for name in ("runs", "imports", "versions"):
+        monkeypatch.setattr(f"training.services.{name}.ring", lambda task, pk: bells.append((task, pk)))
     return bells
 
 
@@ -89,7 +90,7 @@ class TestRequestRun:
             request_run(owner=None, dataset=DatasetFactory.create(), recipe="slow", overrides={})
 
     def test_a_full_disk_is_said_beforehand(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(services, "free_bytes", lambda: 1024 * 1024)
+        monkeypatch.setattr("training.services.room.free_bytes", lambda: 1024 * 1024)
         with pytest.raises(ServiceError, match=r"almost full: 1.0.MB are free, 512.0.MB"):
             request_run(owner=None, dataset=DatasetFactory.create(), recipe="fast", overrides={})
 
@@ -222,11 +223,11 @@ class TestControl:
         run = make_transfer_run()
         first = request_control(owner=None, run=run)
         for status in (JobStatus.QUEUED, JobStatus.RUNNING, JobStatus.SUCCEEDED):
-            run.controls.update(status=status)
+            run.controls.update(**in_state(status))
             with pytest.raises(ServiceError) as caught:
                 request_control(owner=None, run=run)
             assert str(caught.value) == f"{run} has a control already: {first}."
-        run.controls.update(status=JobStatus.FAILED)
+        run.controls.update(**in_state(JobStatus.FAILED))
         assert request_control(owner=None, run=run) != first
 
     def test_only_a_run_that_succeeded_has_one(self) -> None:
@@ -238,9 +239,9 @@ class TestCancel:
     def test_who_may(self) -> None:
         owner = UserFactory.create(groups=["trainer"])
         run = TrainingRunFactory.create(owner=owner)
-        assert may_cancel(run, owner)
-        assert not may_cancel(run, UserFactory.create(groups=["trainer"]))
-        assert may_cancel(run, UserFactory.create(groups=["operator"]))
+        assert may_steer(run, owner)
+        assert not may_steer(run, UserFactory.create(groups=["trainer"]))
+        assert may_steer(run, UserFactory.create(groups=["operator"]))
 
     def test_a_queued_run_ends_at_once(self) -> None:
         run = TrainingRunFactory.create()
@@ -271,7 +272,7 @@ class TestCancel:
 
 class TestRequestImport:
     def test_a_download_needs_room_for_itself(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(services, "free_bytes", lambda: 5 * 1024**3)
+        monkeypatch.setattr("training.services.room.free_bytes", lambda: 5 * 1024**3)
         with pytest.raises(ServiceError, match=r"5.0.GB are free, 6.0.GB are needed"):
             request_import(owner=None, name="stl10", source=ImportSource.STL10)
         assert request_import(owner=None, name="cifar10", source=ImportSource.CIFAR10).pk

@@ -1,8 +1,20 @@
 """The tables of the training application."""
 
+from training.job_queue import JobQueue
 from training.models.dataset import Dataset, DatasetImport
 from training.models.model_version import ModelVersion, Promotion
 from training.models.run import EpochMetric, TrainingRun
 from training.models.worker import Worker
+from training.transitions import Transition
 
-__all__ = ["Dataset", "DatasetImport", "EpochMetric", "ModelVersion", "Promotion", "TrainingRun", "Worker"]
+__all__ = [
+    "Dataset",
+    "DatasetImport",
+    "EpochMetric",
+    "JobQueue",
+    "ModelVersion",
+    "Promotion",
+    "TrainingRun",
+    "Transition",
+    "Worker",
+]

@@ -93,7 +93,7 @@ class DatasetImport(Job):
         Dataset, verbose_name=_("dataset"), on_delete=models.SET_NULL, null=True, blank=True, related_name="imported_by"
     )
 
-    class Meta:
+    class Meta(Job.Meta):
         verbose_name = _("dataset import")
         verbose_name_plural = _("dataset imports")
         ordering = ["-pk"]

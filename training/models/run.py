@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar, Self
+
+from django.conf import settings
 from django.db import models
+from django.db.models import Count, Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
+from training.choices import JobStatus
 from training.engine.machine_memory import advise_less_memory
+from training.job_queries import JobQuerySet
 from training.jobs import Job
 from training.models.dataset import Dataset
+
+
+class TrainingRunQuerySet(JobQuerySet):
+    """Queries on training runs."""
+
+    def claimable(self) -> Self:
+        """Runs that a worker may take now: the one to follow has succeeded, and their owner has room for one more."""
+        runs = super().claimable().filter(Q(after=None) | Exists(self._predecessors(JobStatus.SUCCEEDED)))
+        limit = settings.USER_RUNNING_RUNS
+        if not limit:
+            return runs
+        running = TrainingRun.objects.filter(owner=OuterRef("owner"), status=JobStatus.RUNNING).order_by()
+        full = running.values("owner").annotate(runs=Count("pk")).filter(runs__gte=limit)
+        return runs.filter(Q(owner=None) | ~Exists(full))
+
+    def waiting_in_vain(self) -> Self:
+        """Queued runs that are to follow one that failed or was cancelled."""
+        dead = self._predecessors(JobStatus.FAILED, JobStatus.CANCELLED)
+        return self.filter(Exists(dead), status=JobStatus.QUEUED)
+
+    @staticmethod
+    def _predecessors(*statuses: JobStatus) -> models.QuerySet[Any]:
+        return TrainingRun.objects.filter(pk=OuterRef("after"), status__in=statuses)
 
 
 class TrainingRun(Job):
@@ -25,10 +54,23 @@ class TrainingRun(Job):
     control_of = models.ForeignKey(
         "self", verbose_name=_("control of"), on_delete=models.SET_NULL, null=True, blank=True, related_name="controls"
     )
+    after = models.ForeignKey(  # it is not started before that one has succeeded
+        "self",
+        verbose_name=_("starts after"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="followers",
+    )
+    continues = models.ForeignKey(
+        "self", verbose_name=_("continues"), on_delete=models.SET_NULL, null=True, blank=True, related_name="extensions"
+    )
     mlflow_run_id = models.CharField(_("MLflow run"), max_length=64, blank=True, default="")
     mlflow_state = models.CharField(_("last told MLflow"), max_length=16, blank=True, default="")  # a `TrackedState`
 
-    class Meta:
+    objects: ClassVar[models.Manager[Any]] = TrainingRunQuerySet.as_manager()
+
+    class Meta(Job.Meta):
         verbose_name = _("training run")
         verbose_name_plural = _("training runs")
         ordering = ["-pk"]
@@ -41,6 +83,11 @@ class TrainingRun(Job):
     def memory_advice(self) -> str:
         """The batch size and the other settings that memory depends on."""
         return advise_less_memory(self.config)
+
+    @property
+    def device_count(self) -> int:
+        """How many devices it trains on at the same time."""
+        return int(self.config["devices"])
 
     @property
     def is_transfer(self) -> bool:

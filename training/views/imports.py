@@ -18,9 +18,10 @@ from training.engine_texts import translate_progress
 from training.exceptions import NameTakenError, ServiceError
 from training.forms import ImportForm
 from training.models import DatasetImport
-from training.services import cancel_import, may_cancel, request_import
+from training.pace import elapsed_seconds, seconds_left
+from training.services import cancel_import, may_steer, request_import
 from training.views.access import PageAccessMixin
-from training.views.progress import elapsed_seconds, is_waiting_in_vain, poll_seconds, seconds_left, state_key
+from training.views.progress import is_waiting_in_vain, poll_seconds, state_key
 
 
 class ImportCreateView(PageAccessMixin, FormView[ImportForm]):
@@ -75,7 +76,7 @@ class _ImportPage(PageAccessMixin, DetailView[DatasetImport]):
             elapsed=elapsed_seconds(job),
             left=seconds_left(job),
             no_worker=is_waiting_in_vain(job),
-            may_cancel=not job.is_terminal and not job.cancel_requested and may_cancel(job, self.viewer),
+            may_cancel=not job.is_terminal and not job.cancel_requested and may_steer(job, self.viewer),
             **kwargs,
         )
 

@@ -23,10 +23,11 @@ from training.engine_texts import explain_refusal, show_value, translate, transl
 from training.exceptions import ServiceError
 from training.forms import NOTHING, RunForm
 from training.models import Dataset, EpochMetric, TrainingRun
-from training.services import cancel_run, may_cancel, request_control, request_run
+from training.pace import elapsed_seconds, seconds_left
+from training.services import cancel_run, may_steer, request_control, request_run
 from training.storage import mlflow_address
 from training.views.access import PageAccessMixin
-from training.views.progress import elapsed_seconds, is_waiting_in_vain, poll_seconds, seconds_left, state_key
+from training.views.progress import is_waiting_in_vain, poll_seconds, state_key
 from training.views.queries import runs_for_list, runs_for_page
 from training.views.reports import build_report
 
@@ -136,7 +137,7 @@ class _RunPage(PageAccessMixin, DetailView[TrainingRun]):
             runs_before=_runs_before(run),
             no_worker=is_waiting_in_vain(run),
             report=build_report(run.metrics) if run.is_terminal else None,
-            may_cancel=not run.is_terminal and not run.cancel_requested and may_cancel(run, self.viewer),
+            may_cancel=not run.is_terminal and not run.cancel_requested and may_steer(run, self.viewer),
             mlflow_url=_mlflow_url(run),
             **kwargs,
         )

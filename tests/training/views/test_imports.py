@@ -10,7 +10,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from tests.factories import DatasetFactory, DatasetImportFactory
+from tests.factories import DatasetFactory, DatasetImportFactory, in_state
 from tests.training.people import Person, errors_of, text_of
 from training.choices import ImportSource, JobStatus, Reason
 from training.models import DatasetImport
@@ -51,7 +51,7 @@ def test_a_name_is_given_once(trainer: Person) -> None:
 
 
 def test_what_the_service_refuses_is_shown(trainer: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.services.free_bytes", lambda: 1024)
+    monkeypatch.setattr("training.services.room.free_bytes", lambda: 1024)
     assert "The disk is almost full" in errors_of(ask(trainer))["__all__"][0]
 
 
@@ -66,7 +66,7 @@ def test_the_page_asks_again_until_the_import_has_ended(trainer: Person) -> None
     page = trainer.get(live).content.decode()
     assert f'hx-get="{live}?state=running"' in page
     assert 'value="50"' in page
-    DatasetImport.objects.update(status=JobStatus.SUCCEEDED, dataset=DatasetFactory.create())
+    DatasetImport.objects.update(**in_state(JobStatus.SUCCEEDED), dataset=DatasetFactory.create())
     response = trainer.get(live, {"state": "running"})
     assert "hx-get" not in response.content.decode()
     assert "200 training and 40 test images are ready." in text_of(response)

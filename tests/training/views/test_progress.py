@@ -9,7 +9,8 @@ import pytest
 
 from training.choices import JobStatus
 from training.models import EpochMetric, TrainingRun
-from training.views.progress import elapsed_seconds, poll_seconds, seconds_left, state_key
+from training.pace import elapsed_seconds, seconds_left
+from training.views.progress import poll_seconds, state_key
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 

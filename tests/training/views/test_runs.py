@@ -16,6 +16,7 @@ from tests.factories import (
     EpochMetricFactory,
     ModelVersionFactory,
     TrainingRunFactory,
+    in_state,
     make_config,
     make_transfer_run,
 )
@@ -77,7 +78,7 @@ class TestList:
     def test_it_refreshes_itself_while_a_run_is_alive(self, trainer: Person) -> None:
         run = TrainingRunFactory.create(status=JobStatus.RUNNING)
         assert 'hx-trigger="every 2s"' in trainer.get(reverse("runs")).content.decode()
-        TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.CANCELLED)
+        TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.CANCELLED))
         assert "hx-get" not in trainer.get(reverse("runs")).content.decode()
 
     def test_it_shows_the_tested_accuracy_or_the_newest_validated_one(
@@ -123,7 +124,7 @@ class TestNew:
         assert re.search(r'<details class="more"\s+open', page)
 
     def test_what_the_service_refuses_is_shown(self, trainer: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("training.services.free_bytes", lambda: 1024)
+        monkeypatch.setattr("training.services.room.free_bytes", lambda: 1024)
         response = trainer.post(reverse("run_new"), {"dataset": DatasetFactory.create().pk, "recipe": "fast"})
         assert "The disk is almost full" in errors_of(response)["__all__"][0]
         assert not TrainingRun.objects.exists()

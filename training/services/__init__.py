@@ -1,0 +1,29 @@
+"""What may be asked of the training application. Pages, the API, the admin and commands all call these."""
+
+from training.services.access import may_steer
+from training.services.datasets import accept_copies, record_checks
+from training.services.imports import cancel_import, request_import
+from training.services.queues import pause_queue, set_priority, unpause_queue
+from training.services.reruns import clone_run, extend_run, request_control, resume_run
+from training.services.room import has_training_worker
+from training.services.runs import cancel_run, request_run
+from training.services.versions import promote_version
+
+__all__ = [
+    "accept_copies",
+    "cancel_import",
+    "cancel_run",
+    "clone_run",
+    "extend_run",
+    "has_training_worker",
+    "may_steer",
+    "pause_queue",
+    "promote_version",
+    "record_checks",
+    "request_control",
+    "request_import",
+    "request_run",
+    "resume_run",
+    "set_priority",
+    "unpause_queue",
+]

@@ -1,0 +1,42 @@
+"""What a new job needs before it is queued: room on the disk, and somebody who will do it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from django.db.models import ExpressionWrapper, Value, fields
+from django.db.models.functions import Now
+from django.template.defaultfilters import filesizeformat
+from django.utils.translation import gettext as _
+
+from training.exceptions import ServiceError
+from training.models import Worker
+from training.storage import free_bytes
+
+MEBIBYTE: Final = 1024 * 1024
+# A run needs at most two checkpoints of some 50 MB, a package and its copy; CIFAR-10 as a dataset takes 184 MB, twice
+# while it is written. Below this the site itself is about to fail.
+LEAST_FREE_BYTES: Final = 512 * MEBIBYTE
+WORKER_SEEN_WITHIN: Final = timedelta(seconds=30)
+
+
+def has_training_worker() -> bool:
+    """Whether a worker that carries out runs and imports was heard of lately."""
+    since = ExpressionWrapper(Now() - Value(WORKER_SEEN_WITHIN), output_field=fields.DateTimeField())
+    return any("training" in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
+
+
+def require_free_bytes(wanted: int) -> None:
+    """Make sure that the disk of the artifacts has room for `wanted` bytes.
+
+    Raises:
+        ServiceError: it has not, or cannot be used.
+    """
+    try:
+        free = free_bytes()
+    except OSError as error:
+        raise ServiceError(_("The folder for results cannot be used: %(why)s.") % {"why": error.strerror}) from error
+    if free < wanted:
+        sizes = {"free": filesizeformat(free), "wanted": filesizeformat(wanted)}
+        raise ServiceError(_("The disk is almost full: %(free)s are free, %(wanted)s are needed.") % sizes)
