@@ -18,6 +18,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from cifarsite import embedded, logs
+from training.schedule import canary_schedule
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Model]` and friends be written
 
@@ -188,6 +189,7 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    **canary_schedule(),
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------

@@ -15,5 +15,5 @@ def bind_job(job: Job) -> AbstractContextManager[None]:
     Records of other threads do so too when they are started with a copy of the context (`contextvars.copy_context`).
     """
     return bound_contextvars(
-        job_kind=job._meta.model_name, job_id=job.pk, fence=job.fence, attempt=job.attempts, worker=job.worker
+        job_kind=job.kind(), job_id=job.pk, fence=job.fence, attempt=job.attempts, worker=job.worker
     )
