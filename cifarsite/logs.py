@@ -21,8 +21,9 @@ current_user_id: Final[ContextVar[Callable[[], int | None]]] = ContextVar("curre
 """Tells who asks for what is done now. A function, because a request learns that on its way."""
 
 _FIRST: Final = ("timestamp", "level", "logger", "event")
-# At INFO they write several lines for each of the messages that are sent every few seconds. Jobs log for themselves.
-_TALKATIVE: Final = ("celery.app.trace", "celery.beat", "celery.worker.strategy")
+# At INFO they write several lines for each of the messages that are sent every few seconds (jobs log for themselves),
+# and one for each of MLflow's migrations.
+_TALKATIVE: Final = ("alembic", "celery.app.trace", "celery.beat", "celery.worker.strategy")
 # Django gives these handlers of their own.
 _OTHERS_HANDLERS: Final = ("django", "django.server")
 

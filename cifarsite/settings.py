@@ -353,7 +353,11 @@ if HTTPS:
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_HSTS_SECONDS = _number("CIFARSITE_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$"]  # load balancers ask over plain HTTP
+# Load balancers and Prometheus ask over plain HTTP, behind the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("CIFARSITE_METRICS_TOKEN", default="")  # empty: only signed-in staff read /metrics
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()

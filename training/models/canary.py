@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Canary(models.Model):
-    """A tiny message: when it was sent, and when a worker got it. Of those that arrived the newest of a queue is kept."""
+    """A tiny message: when it was sent, and when a worker got it. Of those that arrived, a queue's newest is kept."""
 
     queue = models.CharField(_("queue"), max_length=16)
     sent_at = models.DateTimeField(_("sent"), db_default=Now())

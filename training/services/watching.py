@@ -9,18 +9,21 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.apps import apps
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, OuterRef, Subquery
 from django.db.models.expressions import Combinable
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from training.broker import count_messages
 from training.choices import JobStatus, QueueName
 from training.jobs import Job
 from training.models import Canary, JobQueue, Transition, Worker
-from training.schedule import CANARY_QUEUES
+from training.schedule import CANARY_QUEUES, CANARY_SECONDS
+
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
 
 STALE_SECONDS: Final = 30.0
 """A worker reports itself every 10 s; one that has missed three reports is in trouble, or gone."""
@@ -58,10 +61,24 @@ class WorkerReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryReport:
+    """The newest canary that came through a queue; both spans are None when none has yet."""
+
+    age_seconds: float | None = None
+    round_trip_seconds: float | None = None
+
+    @property
+    def is_late(self) -> bool:
+        """Whether three in a row have not come."""
+        return self.age_seconds is not None and self.age_seconds > 3 * CANARY_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReport:
     """One of Celery's queues: jobs that wait in the database, and messages that wait in the broker.
 
-    `oldest_seconds` is None when nothing waits, `messages` when the broker does not answer.
+    `oldest_seconds` is None when nothing waits, `messages` when the broker does not answer, `canary` for a queue
+    through which none is sent.
     """
 
     name: str
@@ -69,15 +86,12 @@ class QueueReport:
     oldest_seconds: float | None
     messages: int | None
     is_paused: bool
+    canary: CanaryReport | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CanaryReport:
-    """The newest canary that came through a queue; both spans are None when none has yet."""
-
-    queue: str
-    age_seconds: float | None
-    round_trip_seconds: float | None
+def may_watch(user: User) -> bool:
+    """Whether `user` may see workers, queues and figures of the site: staff, and operators."""
+    return user.is_staff or user.has_perm("training.view_worker")
 
 
 def job_models() -> list[type[Job]]:
@@ -92,6 +106,11 @@ def report_workers() -> list[WorkerReport]:
     return [_report_worker(row, age_seconds=seconds(row.age), jobs=jobs.get(row.name, [])) for row in rows]
 
 
+def report_site() -> dict[str, list[Any]]:
+    """Return the workers and the queues together, as the API and the command show them."""
+    return {"workers": report_workers(), "queues": report_queues()}
+
+
 def report_queues() -> list[QueueReport]:
     """Return how long the queues are."""
     waiting: dict[str, int] = defaultdict(int)
@@ -103,6 +122,7 @@ def report_queues() -> list[QueueReport]:
             oldest[model.queue] = max(oldest.get(model.queue, 0.0), seconds(found["oldest"]))
     paused = set(JobQueue.objects.filter(paused_at__isnull=False).values_list("name", flat=True))
     messages = count_messages(QUEUES)
+    canaries = report_canaries()
     return [
         QueueReport(
             name=name,
@@ -110,29 +130,26 @@ def report_queues() -> list[QueueReport]:
             oldest_seconds=oldest.get(name),
             messages=messages[name] if messages is not None else None,
             is_paused=name in paused,
+            canary=canaries.get(name),
         )
         for name in QUEUES
     ]
 
 
-def report_canaries() -> list[CanaryReport]:
+def report_canaries() -> dict[str, CanaryReport]:
     """Return how long ago a canary last came through each queue, and how long that one took."""
     arrived = Canary.objects.filter(ran_at__isnull=False).order_by("ran_at")
-    spans = arrived.annotate(age=age_of("ran_at"), trip=_span(F("ran_at") - F("sent_at")))
-    newest = {canary.queue: canary for canary in spans}
-    return [
-        CanaryReport(
-            queue=queue,
-            age_seconds=seconds(newest[queue].age) if queue in newest else None,
-            round_trip_seconds=seconds(newest[queue].trip) if queue in newest else None,
-        )
-        for queue in CANARY_QUEUES
-    ]
+    spans = arrived.annotate(age=age_of("ran_at"), trip=span(F("ran_at") - F("sent_at")))
+    newest = {
+        canary.queue: CanaryReport(age_seconds=seconds(canary.age), round_trip_seconds=seconds(canary.trip))
+        for canary in spans
+    }
+    return {queue: newest.get(queue, CanaryReport()) for queue in CANARY_QUEUES}
 
 
 def age_of(field: str) -> ExpressionWrapper[Any]:
     """Return how long ago a moment in the database was, by the database's clock."""
-    return _span(Now() - F(field))
+    return span(Now() - F(field))
 
 
 def seconds(span: timedelta) -> float:
@@ -140,16 +157,17 @@ def seconds(span: timedelta) -> float:
     return max(0.0, round(span.total_seconds(), 3))
 
 
-def _span(expression: Combinable) -> ExpressionWrapper[Any]:
+def span(expression: Combinable) -> ExpressionWrapper[Any]:
+    """Return the difference of two moments as the database shall compute it."""
     return ExpressionWrapper(expression, output_field=DurationField())
 
 
 def _queued(model: type[Job]) -> Mapping[str, Any]:
     """Return how many jobs of a kind wait, and for how long the longest has since it was last put into the queue."""
     entered = Transition.objects.filter(job_kind=model.kind(), job_pk=OuterRef("pk"), to_status=JobStatus.QUEUED)
-    since = Subquery(entered.order_by("-pk").values("at")[:1])
+    since = Coalesce(Subquery(entered.order_by("-pk").values("at")[:1]), "requested_at")  # older than the history
     queued = model.objects.filter(status=JobStatus.QUEUED).annotate(since=since)
-    found: Mapping[str, Any] = queued.aggregate(waiting=Count("pk"), oldest=_span(Now() - Min("since")))
+    found: Mapping[str, Any] = queued.aggregate(waiting=Count("pk"), oldest=span(Now() - Min("since")))
     return found
 
 
