@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from cifarsite import embedded
+from cifarsite import embedded, logs
+from training.schedule import canary_schedule
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Model]` and friends be written
 
@@ -115,6 +117,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "cifarsite.request_logs.RequestLogMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -183,10 +186,10 @@ CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    **canary_schedule(),
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------
@@ -353,17 +356,26 @@ if HTTPS:
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_HSTS_SECONDS = _number("CIFARSITE_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$"]  # load balancers ask over plain HTTP
+# Load balancers and Prometheus ask over plain HTTP, behind the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("CIFARSITE_METRICS_TOKEN", default="")  # empty: only signed-in staff read /metrics
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
     message = f"LOG_LEVEL={LOG_LEVEL!r} is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."
     raise ImproperlyConfigured(message)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOG_FORMAT = env.str("CIFARSITE_LOG_FORMAT", default="plain" if EMBEDDED else "json").lower()
+if LOG_FORMAT not in logs.FORMATS:
+    message = f"CIFARSITE_LOG_FORMAT={LOG_FORMAT!r} is not valid: give plain or json."
+    raise ImproperlyConfigured(message)
+LOGGING = logs.logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL)
+# One line per request where programs read the log. People follow it for jobs, and open pages ask every second.
+_REQUEST_LEVEL = logging.INFO if LOG_FORMAT == "json" else logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_DEFAULT_LOG_LEVEL = DJANGO_STRUCTLOG_STATUS_2XX_LOG_LEVEL = _REQUEST_LEVEL
+# Django itself warns of these.
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = DJANGO_STRUCTLOG_STATUS_5XX_LOG_LEVEL = _REQUEST_LEVEL
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # personal data, which the log does not need

@@ -3,7 +3,9 @@
 from celery import shared_task
 
 from training import mirror, runner, sweeper, workers
+from training.canary import complete_canary
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training.schedule import CANARY_TASK
 from training.tracking import MlflowUnavailableError
 
 workers.connect_signals()
@@ -37,6 +39,12 @@ def mirror_run(pk: int) -> None:
 def mirror_champion(pk: int) -> None:
     """Let MLflow's alias follow promotion `pk`."""
     mirror.mirror_champion(pk)
+
+
+@shared_task(name=CANARY_TASK)
+def canary(pk: int) -> None:
+    """Note that canary `pk` arrived."""
+    complete_canary(pk)
 
 
 @shared_task(name=SWEEP)

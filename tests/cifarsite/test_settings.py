@@ -68,6 +68,7 @@ def test_no_environment_is_the_embedded_mode(tmp_path: Path) -> None:
     assert settings["DATABASES"]["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert settings["CELERY_BROKER_URL"] == f"redis+socket://{tmp_path}/var/valkey/valkey.sock"
     assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "[::1]"]
+    assert settings["LOG_FORMAT"] == "plain"
     assert (tmp_path / "var" / "secret_key").read_text() == settings["SECRET_KEY"]
 
 
@@ -81,6 +82,7 @@ def test_urls_make_it_production(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"
     assert settings["CELERY_BROKER_URL"] == "redis://broker:6379/0"
     assert settings["ALLOWED_HOSTS"] == []
+    assert settings["LOG_FORMAT"] == "json"
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["SECURE_HSTS_SECONDS"] == 31_536_000
     assert settings["ALLAUTH_TRUSTED_PROXY_COUNT"] == 1
@@ -151,6 +153,7 @@ def test_where_runs_are_recorded(
         ({"LANGUAGE_CODE": "de"}, "LANGUAGE_CODE='de' is not valid: give en or fr."),
         ({"TIME_ZONE": "Europe/Atlantis"}, "TIME_ZONE='Europe/Atlantis' is not valid"),
         ({"EMAIL_URL": "pigeon://home"}, "EMAIL_URL is not valid"),
+        ({"CIFARSITE_LOG_FORMAT": "xml"}, "CIFARSITE_LOG_FORMAT='xml' is not valid: give plain or json."),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL='LOUD' is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."),
     ],
 )
