@@ -60,6 +60,14 @@ def summarise(runs: list[Measured], plain: list[Plain], *, recipe: str) -> dict[
     }
 
 
+def save(path: Path, runs: list[Measured], plain: list[Plain], *, recipe: str, saved: dict[str, Any]) -> None:
+    """Write all that is known so far; `saved` is what a schedule of 15 minutes completes, empty otherwise."""
+    summary = summarise(runs, plain, recipe=recipe)
+    content = complete(saved, summary) if saved else summary
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
 def complete(saved: dict[str, Any], quarter_hour: dict[str, Any]) -> dict[str, Any]:
     """Return what was saved with the schedule of 15 minutes added to it, and the better of both accuracies."""
     found = [part["best_accuracy_15_minutes"] for part in (saved, quarter_hour)]
@@ -121,6 +129,7 @@ def main() -> int:
         return measure_cuda(arguments.dataset.resolve(), seeds=arguments.seeds, output=output)
     if arguments.quarter_hour and not output.exists():
         parser.error(f"--quarter-hour completes {output}: measure that first")
+    saved = json.loads(output.read_text(encoding="utf-8")) if arguments.quarter_hour else {}
     overrides = parse_overrides(arguments.set)
     runs: list[Measured] = []
     plain: list[Plain] = []
@@ -130,14 +139,11 @@ def main() -> int:
             options = {**overrides, "seed": seed}
             config = TrainConfig.from_recipe(arguments.recipe, dataset=str(dataset), **options)
             runs.append(measure(config, workdir=Path(folder) / str(seed), threads=arguments.threads, env=NO_CUDA))
+            save(output, runs, plain, recipe=arguments.recipe, saved=saved)
             if arguments.plain_epochs and seed < arguments.plain_seeds:
                 plain.append(measure_plain(dataset, epochs=arguments.plain_epochs, seed=seed, env=NO_CUDA))
+                save(output, runs, plain, recipe=arguments.recipe, saved=saved)
             print_table(runs, plain)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    summary = summarise(runs, plain, recipe=arguments.recipe)
-    if arguments.quarter_hour:
-        summary = complete(json.loads(output.read_text(encoding="utf-8")), summary)
-    output.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     print(f"saved {output}")
     return 0
 

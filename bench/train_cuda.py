@@ -42,7 +42,13 @@ class Goal:
     plain_epochs: int
 
 
-WHOLE_IMAGES: Final = {"start_crop_size": 32, "full_size_from": 0.0, "batch_size": 1000, "learning_rate": 0.24}
+WHOLE_IMAGES: Final = {
+    "start_crop_size": 32,
+    "full_size_from": 0.0,
+    "batch_size": 1000,
+    "learning_rate": 0.24,
+    "ema_decay": 0.0,
+}
 GOALS: Final = (
     Goal("fast", {**WHOLE_IMAGES, "epochs": 8, "width_multiplier": 1.0}, 0.94, 8),
     Goal("accurate", {**WHOLE_IMAGES, "epochs": 40, "width_multiplier": 1.5, "cutout": 12}, 0.96, 40),

@@ -23,6 +23,7 @@ ACCURATE: Final = Recipe(
         "learning_rate": 0.24,
         "width_multiplier": 0.875,
         "depth": 3,
+        "ema_decay": 0.0,
         "start_crop_size": 24,
         "full_size_from": 0.8,
         "cutout": 8,

@@ -31,6 +31,8 @@ FAST: Final = Recipe(
         "label_smoothing": 0.2,
         "whitening_bias_epochs": 3,
         "schedule": "linear",
+        # Statistics of normalisation that follow a few small batches are noisy; the average covers about twenty more.
+        "ema_decay": 0.95,
         # The rate ends at zero, so the last weights are the ones that the schedule leads to; the best of a few epochs,
         # judged on 5,000 images, would mostly be the luckiest.
         "tested_weights": "last",
