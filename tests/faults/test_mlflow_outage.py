@@ -18,7 +18,14 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from tests.factories import EpochMetricFactory, ModelVersionFactory, TrainingRunFactory, make_config, make_transfer_run
+from tests.factories import (
+    EpochMetricFactory,
+    ModelVersionFactory,
+    TrainingRunFactory,
+    in_state,
+    make_config,
+    make_transfer_run,
+)
 from tests.fixtures import StubEngine, shared_environment
 from tests.mlflow_server import Fault, MlflowServer
 from training import mirror
@@ -235,14 +242,14 @@ def test_a_worker_that_is_killed_while_it_sends_epochs(
 
 def test_epochs_wait_for_their_checkpoint(client: MlflowClient) -> None:
     run = ended_run(epochs=3)
-    TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.RUNNING, checkpoint_step=20)
+    TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.RUNNING), checkpoint_step=20)
     mirror_run(run.pk)
     run.refresh_from_db()
     assert (run.mlflow_offered_step, run.mlflow_taken_step) == (20, 20)
     assert [step for step, _value, _at in recorded(run.mlflow_run_id, client)["train_loss"]] == [1, 2]
     run.drop_epochs_after(20)  # its worker is lost: the third one is trained again
     EpochMetricFactory.create(run=run, epoch=3, train_loss=9.0)
-    TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.CANCELLED)
+    TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.CANCELLED))
     before = run.mlflow_run_id
     mirror_run(run.pk)
     assert_mirrored(run, client)
@@ -320,7 +327,7 @@ def test_a_store_that_was_emptied_gets_everything_anew(client: MlflowClient) -> 
     run.refresh_from_db()
     before = run.mlflow_run_id
     client.delete_run(before)
-    TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.CANCELLED)
+    TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.CANCELLED))
     mirror_run(run.pk)
     assert_mirrored(run, client)
     assert run.mlflow_run_id != before

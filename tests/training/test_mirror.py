@@ -12,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.factories import ModelVersionFactory, TrainingRunFactory
+from tests.factories import ModelVersionFactory, TrainingRunFactory, in_state
 from training import mirror
 from training.choices import JobStatus
 from training.mirror import describe_run, mirror_champion, mirror_run, runs_behind
@@ -186,7 +186,7 @@ class TestRun:
 
         def end_first(*arguments: Any, **options: Any) -> None:
             monkeypatch.setattr(mirror, "set_state", set_state)
-            TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.FAILED, finished_at=timezone.now())
+            TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.FAILED))
             mirror_run(run.pk)  # by another worker, which is quicker
             set_state(*arguments, **options)
 

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.factories import EpochMetricFactory, ModelVersionFactory, TrainingRunFactory
+from tests.factories import EpochMetricFactory, ModelVersionFactory, TrainingRunFactory, in_state
 from training.choices import JobStatus
 from training.mirror import describe_run, mirror_champion, mirror_run
 from training.mirror_audit import MirrorMismatch, find_mirror_mismatches, tell_again
@@ -127,7 +127,7 @@ def test_another_champion_is_named(version: ModelVersion, client: MlflowClient) 
 
 
 def test_a_running_one_is_not_told_again(run: TrainingRun) -> None:
-    TrainingRun.objects.filter(pk=run.pk).update(status=JobStatus.RUNNING)
+    TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.RUNNING))
     tell_again(run.pk)
     run.refresh_from_db()
     assert (run.mlflow_state, run.mlflow_taken_step) == ("FINISHED", 20)
