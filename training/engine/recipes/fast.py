@@ -1,4 +1,4 @@
-"""Recipe `fast`: the best accuracy that minutes on a small CPU, or seconds on a GPU, can buy.
+"""Recipe `fast`: past the documented predecessor's 87 % within minutes on a small CPU, with a narrow network.
 
 Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU", arXiv 2404.00498; Jordan et al. 2024, "Muon:
 An optimizer for hidden layers in neural networks"; growing crops after Touvron et al. 2019, arXiv 1906.06423, and
