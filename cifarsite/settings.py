@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,15 @@ def _url(name: str, schemes: tuple[str, ...]) -> str:
 # --- Where things live -----------------------------------------------------------------------------------------------
 VAR = Path(env.str("CIFARSITE_VAR", default=str(BASE_DIR / "var"))).resolve()
 ARTIFACTS_ROOT = Path(env.str("ARTIFACTS_ROOT", default=str(VAR / "artifacts"))).resolve()
+ARTIFACTS_URL = _url("ARTIFACTS_URL", ("s3",))  # empty: ARTIFACTS_ROOT is the store, else this machine's share of it
+ARTIFACTS_S3_ENDPOINT = _url("ARTIFACTS_S3_ENDPOINT", ("http", "https"))
+_BUCKET = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._-]+)*)/?", ARTIFACTS_URL)
+if ARTIFACTS_URL and (_BUCKET is None or "/." in ARTIFACTS_URL):
+    message = "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX, and credentials in AWS's variables."
+    raise ImproperlyConfigured(message)
+if ARTIFACTS_S3_ENDPOINT and not ARTIFACTS_URL:
+    message = "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL: give the bucket too, or neither for a local folder."
+    raise ImproperlyConfigured(message)
 _DATABASE_URL = _url("DATABASE_URL", ("postgres", "postgresql"))
 try:
     _DATABASE = env.db_url_config(_DATABASE_URL) if _DATABASE_URL else {}
@@ -190,6 +200,7 @@ CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
     **canary_schedule(),
+    "clean": {"task": "training.clean", "schedule": timedelta(days=1), "options": {"expires": 3600}},
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------
@@ -245,8 +256,17 @@ STATIC_URL = "/static/"
 STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = EMBEDDED
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}},
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}}
+    if _BUCKET is None
+    else {
+        "BACKEND": "training.remote_store.ArtifactStorage",
+        "OPTIONS": {
+            "bucket_name": _BUCKET[1],
+            "location": _BUCKET[2].strip("/"),
+            "endpoint_url": ARTIFACTS_S3_ENDPOINT or None,
+        },
+    },
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if EMBEDDED
@@ -313,6 +333,7 @@ else:
         MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
 MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
 TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+CHECKPOINT_DAYS = _number("CIFARSITE_CHECKPOINT_DAYS", 30, minimum=1, maximum=3650)  # of runs that have ended
 TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
 USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
 USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit

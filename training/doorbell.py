@@ -16,6 +16,7 @@ EXECUTE_IMPORT: Final = "training.execute_import"
 MIRROR_RUN: Final = "training.mirror_run"
 MIRROR_CHAMPION: Final = "training.mirror_champion"
 SWEEP: Final = "training.sweep"
+CLEAN: Final = "training.clean"
 
 # A request never waits longer than two of these for a broker that does not answer (measured: 2.0 of them when it
 # accepts the connection and then says nothing; 3 ms when nothing listens).
@@ -51,21 +52,6 @@ def ring(task: str, pk: int) -> Bell:
     bell = Bell()
     transaction.on_commit(partial(_send, bell, task, pk))
     return bell
-
-
-def count_messages(queue: str) -> int:
-    """Return how many messages wait in one of the broker's queues; those that a worker has taken do not count.
-
-    Raises:
-        OperationalError: the broker does not answer.
-    """
-    with current_app.connection_for_read(transport_options=_NO_RETRIES) as connection:
-        try:
-            return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
-        except connection.channel_errors:  # there is no queue without a message
-            return 0
-        except connection.connection_errors as error:  # it was lost after it had been made
-            raise OperationalError(str(error)) from error
 
 
 def _send(bell: Bell, task: str, pk: int) -> None:

@@ -6,14 +6,22 @@ is rolled back with it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from django.db import transaction
 
 from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent, StepEvent
 from training.jobs import Job
 from training.models import EpochMetric, TrainingRun
+from training.publishing import CheckpointPublisher
+from training.supervisor import write_until_lease_ends
 from training.tracking import Follower
+
+# At the end of an engine, for the last checkpoint to get into a remote store; without it, the way from the one before
+# is gone once more.
+LAST_UPLOAD_SECONDS: Final = 60.0
 
 Listener = Callable[[Event], None]
 _EPOCH_FIELDS = (
@@ -68,6 +76,14 @@ class JobRecorder:
             self._write_rows()
         self._forget()
 
+    def settle(self) -> None:
+        """Wait for what still is on its way to the store once the engine has ended.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+            OSError: the store is full.
+        """
+
     def _write_rows(self) -> None:
         """Write what belongs in other tables."""
 
@@ -93,6 +109,7 @@ class RunRecorder(JobRecorder):
         self._folder = folder
         self._follower = follower
         self._has_news = False
+        self._publisher = CheckpointPublisher(folder)
         self._farthest_step = run.checkpoint_step
         self._epochs: list[EpochEndEvent] = []
         self._resumed_from_step: int | None = None
@@ -109,7 +126,7 @@ class RunRecorder(JobRecorder):
                 self._done = int(event["step"])
                 self._epochs.append(event)
             case "checkpoint":
-                self._keep_checkpoint(event)
+                self._publisher.submit(event)
             case "progress":  # evaluation and export have units of their own; the bar counts steps
                 self._message = str(event["message"])
             case _:
@@ -122,11 +139,34 @@ class RunRecorder(JobRecorder):
 
         Raises:
             FenceLostError: the job is no longer this worker's.
+            OSError: the store takes no more checkpoints.
         """
+        published = self._publisher.take()
+        if published is not None:
+            self._name_checkpoint(published)
+        location = self._fields.get("checkpoint")
         super().flush()
+        if location is not None:
+            self._run.checkpoint = str(location)
+            self._publisher.confirm(self._run.checkpoint)
         if self._has_news:
             self._has_news = False
             self._follower.wake()
+
+    def settle(self) -> None:
+        """Wait for the last checkpoint to be in the store, and name it.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+            OSError: the store is full.
+        """
+        deadline = time.monotonic() + LAST_UPLOAD_SECONDS
+        while self._publisher.wait(self._run, until=deadline):
+            write_until_lease_ends(self.flush)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._publisher.close()
 
     def _start(self, event: StartedEvent) -> None:
         self._fields["environment"] = {key: value for key, value in event.items() if key != "event"}
@@ -142,7 +182,8 @@ class RunRecorder(JobRecorder):
         phase, epoch = int(event["phase"]), f"{event['epoch']}/{self._run.epochs_by_phase[event['phase']]}"
         return f"Phase {phase}, epoch {epoch}" if phase else f"Epoch {epoch}"
 
-    def _keep_checkpoint(self, event: CheckpointEvent) -> None:
+    def _name_checkpoint(self, event: CheckpointEvent) -> None:
+        """Have the next write name a checkpoint that cannot be lost any more."""
         step = int(event["step"])
         if step > self._farthest_step:
             self._farthest_step = step
@@ -153,6 +194,7 @@ class RunRecorder(JobRecorder):
             "checkpoint_step": step,
         }
         self._has_news = True  # the epochs before it are final
+        self._is_dirty = True
 
     def _write_rows(self) -> None:
         if self._resumed_from_step is not None:

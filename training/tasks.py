@@ -2,9 +2,9 @@
 
 from celery import shared_task
 
-from training import mirror, runner, sweeper, workers
+from training import mirror, retention, runner, sweeper, workers
 from training.canary import complete_canary
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training.doorbell import CLEAN, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
 from training.schedule import CANARY_TASK
 from training.tracking import MlflowUnavailableError
 
@@ -51,3 +51,9 @@ def canary(pk: int) -> None:
 def sweep() -> None:
     """Take back lost jobs and ring for those that wait."""
     sweeper.sweep()
+
+
+@shared_task(name=CLEAN)
+def clean() -> None:
+    """Remove what nothing needs any more, once a day."""
+    retention.clean()

@@ -123,6 +123,26 @@ def test_where_runs_are_recorded(
 
 
 @pytest.mark.parametrize(
+    ("url", "bucket", "location"),
+    [
+        ("s3://bucket", "bucket", ""),
+        ("s3://bucket/", "bucket", ""),
+        ("s3://my.bucket-1/a/b_c/", "my.bucket-1", "a/b_c"),
+    ],
+)
+def test_artifacts_may_be_kept_in_a_store(
+    monkeypatch: pytest.MonkeyPatch, url: str, bucket: str, location: str
+) -> None:
+    monkeypatch.setenv("ARTIFACTS_URL", url)
+    monkeypatch.setenv("ARTIFACTS_S3_ENDPOINT", "https://store:9000")
+
+    assert load_settings()["STORAGES"]["default"] == {
+        "BACKEND": "training.remote_store.ArtifactStorage",
+        "OPTIONS": {"bucket_name": bucket, "location": location, "endpoint_url": "https://store:9000"},
+    }
+
+
+@pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"DATABASE_URL": "mysql://db/name"}, "DATABASE_URL is not valid: it must start with postgres://"),
@@ -150,6 +170,24 @@ def test_where_runs_are_recorded(
         ({**PRODUCTION, "CIFARSITE_HSTS_SECONDS": "year"}, "CIFARSITE_HSTS_SECONDS='year' is not valid"),
         ({"MLFLOW_URL": "127.0.0.1:5000"}, "MLFLOW_URL is not valid: it must start with http:// or https://."),
         ({"MLFLOW_TRACKING_URI": "file:///runs"}, "MLFLOW_TRACKING_URI is not valid: it must start with http://"),
+        ({"ARTIFACTS_URL": "/srv/artifacts"}, "ARTIFACTS_URL is not valid: it must start with s3://."),
+        *(
+            ({"ARTIFACTS_URL": url}, "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX")
+            for url in (
+                "s3://",
+                "s3://B",
+                "s3://key:secret@bucket",
+                "s3://bucket/../x",
+                "s3://bucket?x=1",
+                "s3://b_c/x",
+            )
+        ),
+        ({"ARTIFACTS_S3_ENDPOINT": "https://store"}, "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL"),
+        (
+            {"ARTIFACTS_URL": "s3://bucket", "ARTIFACTS_S3_ENDPOINT": "store:9000"},
+            "ARTIFACTS_S3_ENDPOINT is not valid: it must start with http:// or https://.",
+        ),
+        ({"CIFARSITE_CHECKPOINT_DAYS": "0"}, "CIFARSITE_CHECKPOINT_DAYS='0' is not valid"),
         ({"LANGUAGE_CODE": "de"}, "LANGUAGE_CODE='de' is not valid: give en or fr."),
         ({"TIME_ZONE": "Europe/Atlantis"}, "TIME_ZONE='Europe/Atlantis' is not valid"),
         ({"EMAIL_URL": "pigeon://home"}, "EMAIL_URL is not valid"),

@@ -149,7 +149,10 @@ class TestRun:
         assert list(run.epochs.values_list("epoch", "step")) == [(1, 10), (2, 20), (3, 30)]
         assert run.version.state == ModelState.CANDIDATE
         assert run.version.path.is_dir()
-        assert not (artifacts_root / "runs" / str(run.pk)).exists()
+        kept = artifacts_root / "runs" / str(run.pk) / "1" / "checkpoints" / "step-00000030"
+        assert run.checkpoint == kept.relative_to(artifacts_root).as_posix()
+        left = {path for path in (artifacts_root / "runs").rglob("*") if path.is_file()}
+        assert left == {kept / "state.json", kept / "tensors.safetensors"}
         assert rung == []
 
     def test_duplicate_deliveries_do_the_work_once(self, run: TrainingRun) -> None:
