@@ -186,7 +186,8 @@ CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    # No `expires`: a worker whose clock is ahead would drop every one. What piled up is skipped (training.tasks.sweep).
+    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5)},
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------
@@ -287,8 +288,12 @@ IMAGE_MAX_BYTES = _number("CIFARSITE_IMAGE_MAX_MIB", 10, minimum=1) * MEBIBYTE
 IMAGE_MAX_PIXELS = _number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_000_000
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-# Larger uploads are streamed to a temporary file by Django; this bounds what a form may hold in memory.
+# Larger uploads are streamed to a temporary file; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "cifarsite.upload_handlers.NamelessFileUploadHandler",
+]
 
 # --- Inference, inside the web process -------------------------------------------------------------------------------
 INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture

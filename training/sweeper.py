@@ -24,6 +24,7 @@ from training.storage import IMPORTS, UPLOADS, artifacts
 # A queued row is rung for again this often: a lost message costs so much, a busy worker finds so many in its queue.
 RING_AGAIN_SECONDS: Final = 30
 _RUNG_AT_ONCE: Final = 100
+_SWEEP_SECONDS: Final = 4  # a little less than between two calls of beat
 _ORPHAN_SECONDS: Final = 3600.0  # an upload that long without a row was interrupted
 _FORGOTTEN_WORKER: Final = timedelta(days=1)
 _MIRROR_EVERY: Final = timedelta(minutes=1)
@@ -40,6 +41,12 @@ def sweep() -> None:
     _remove_leftovers()
     _remove_orphan_uploads()
     Worker.objects.filter(last_seen_at__lt=_ago(_FORGOTTEN_WORKER)).delete()
+
+
+def sweep_if_due() -> None:
+    """Sweep, unless somebody has in the last seconds: calls pile up while nobody serves their queue."""
+    if _is_due("sweep", seconds=_SWEEP_SECONDS, unless_known=True):
+        sweep()
 
 
 def _sweep_jobs(model: type[Job], *, task: str) -> None:
@@ -81,13 +88,19 @@ def _ago(delta: timedelta) -> ExpressionWrapper[Any]:
     return ExpressionWrapper(Now() - Value(delta), output_field=fields.DateTimeField())
 
 
-def _is_due(key: str, *, seconds: float) -> bool:
-    """Whether nobody rang for this lately; kept in the cache, which may forget: then it rings once too often."""
+def _is_due(key: str, *, seconds: float, unless_known: bool = False) -> bool:
+    """Whether nobody did this lately; kept in the cache, which may forget: then it is done once too often.
+
+    Args:
+        key: What is to be done.
+        seconds: How long it counts as done.
+        unless_known: The answer when the cache cannot say.
+    """
     try:
         return bool(cache.add(key, 1, timeout=seconds))
     except RedisError as error:
         logger.warning("The cache does not answer: %s", error)
-        return False
+        return unless_known
 
 
 def _remove_leftovers() -> None:

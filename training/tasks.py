@@ -41,5 +41,5 @@ def mirror_champion(pk: int) -> None:
 
 @shared_task(name=SWEEP)
 def sweep() -> None:
-    """Take back lost jobs and ring for those that wait."""
-    sweeper.sweep()
+    """Take back lost jobs and ring for those that wait, unless that was done within the last seconds."""
+    sweeper.sweep_if_due()
