@@ -26,7 +26,7 @@ model package deleted or corrupted while serving      faults/test_serving; integ
 promotion and rollback under load                     faults/test_serving
 web killed mid-upload                                 faults/test_uploads
 16 concurrent writers on SQLite                       faults/test_database
-workers killed at random, three machines              integration/test_many_workers
+workers killed at random, three machines              faults/test_many_workers
 restore of a backup on an empty host, then `audit`    training/test_commands
 ====================================================  =================================================================
 
@@ -44,11 +44,12 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
-from tests.factories import TrainingRunFactory, make_config
+from tests.factories import DatasetFactory
 from tests.faults.helpers import LEASE_SECONDS
 from tests.fixtures import shared_environment
 from tests.installation import Broker, Installation, free_port, prepare_packages
 from training.models import TrainingRun
+from training.services import request_run
 from training.stopping import worker_stopping
 
 
@@ -104,6 +105,6 @@ def installation(
 
 @pytest.fixture
 def run(db: None) -> TrainingRun:
-    """A queued run of three epochs."""
-    run: TrainingRun = TrainingRunFactory.create(config=make_config(epochs=3))
-    return run
+    """A queued run of three epochs, with a history from the start."""
+    options = {"epochs": 3, "seed": 0}
+    return request_run(owner=None, dataset=DatasetFactory.create(), recipe="fast", overrides=options, announce=False)

