@@ -38,7 +38,7 @@ _BACKLOG: Final = 40  # jobs that wait or run at the same time
 _DRAIN_SECONDS: Final = 240.0
 _LONGEST_SECONDS: Final = 1500.0
 _BETWEEN_FAULTS_SECONDS: Final = 0.5
-_TARGET_PATIENCE_SECONDS: Final = 20.0
+_TRIED_AT_ONCE: Final = 10  # planned faults, until one finds something to break
 
 
 def measure(installation: Installation, options: argparse.Namespace) -> dict[str, Any]:
@@ -103,52 +103,53 @@ def make_first_champion(folder: Path) -> None:
     promote_version(version=register_package(build_package(folder / "first")), by=None)
 
 
-def plan_faults(chance: random.Random, *, faults: int, jobs: int) -> list[tuple[int, str]]:
-    """Return what is broken after how many ended jobs, in order: each kind at least once, the rest by their shares."""
+def plan_faults(chance: random.Random, *, faults: int, jobs: int) -> tuple[list[int], list[str]]:
+    """Return after how many ended jobs something is broken, and what: each kind once, the rest by their shares."""
     kinds = [*FAULTS, *TWICE]
     shares = [share for _fault, share in FAULTS.values()]
-    wanted = faults + faults // 20  # some find nothing to break
-    kinds += chance.choices(list(FAULTS), weights=shares, k=max(0, wanted - len(kinds)))
+    kinds += chance.choices(list(FAULTS), weights=shares, k=max(0, faults - len(kinds)))
     chance.shuffle(kinds)
-    moments = sorted(chance.uniform(0.02, 0.9) for _kind in kinds)
-    return [(int(jobs * moment), kind) for moment, kind in zip(moments, kinds, strict=True)]
+    moments = sorted(int(jobs * chance.uniform(0.02, 0.85)) for _kind in kinds)
+    return moments, kinds
 
 
 def break_while_working(site: Site, *, faults: int) -> Counter[str]:
     """Submit, break and keep alive until every job has ended; returns how many faults of each kind were injected."""
-    plan = plan_faults(site.chance, faults=faults, jobs=site.jobs)
+    moments, kinds = plan_faults(site.chance, faults=faults, jobs=site.jobs)
     injected: Counter[str] = Counter()
-    began = drained_at = time.monotonic()
-    next_fault = tried_since = began
-    next_word = began
+    began = busy_at = time.monotonic()
+    next_fault = next_word = began
     ended = 0
-    while time.monotonic() - began < _LONGEST_SECONDS:
-        now = time.monotonic()
+    while (now := time.monotonic()) - began < _LONGEST_SECONDS and now - busy_at < _DRAIN_SECONDS:
         with forgiving_database():
             ended = site.count_ended()
             while site.submitted < site.jobs and site.submitted - ended < _BACKLOG:
                 site.submit()
         site.keep_alive()
-        if plan and ended >= plan[0][0] and now >= next_fault:
-            kind = plan[0][1]
-            done = False
-            with forgiving_database():
-                done = FAULTS[kind][0](site)
-            if done or now - tried_since > _TARGET_PATIENCE_SECONDS:
-                injected[kind] += done
-                plan.pop(0)
-                next_fault = tried_since = time.monotonic() + _BETWEEN_FAULTS_SECONDS
-        if site.submitted < site.jobs or plan:
-            drained_at = now
-        if ended >= site.submitted >= site.jobs and not site.later:
-            break
-        if now - drained_at > _DRAIN_SECONDS:
+        if moments and ended >= moments[0] and now >= next_fault:
+            if kind := inject(site, kinds):
+                injected[kind] += 1
+                moments.pop(0)
+            next_fault = time.monotonic() + _BETWEEN_FAULTS_SECONDS
+        if site.submitted < site.jobs:
+            busy_at = now
+        elif ended >= site.submitted and not site.later:
             break
         if now >= next_word:
             next_word = now + 10
             print(f"{now - began:6.0f} s: {ended} of {site.submitted} ended, {injected.total()} faults", flush=True)
         time.sleep(0.1)
     return injected
+
+
+def inject(site: Site, kinds: list[str]) -> str | None:
+    """Break something in the first way, of those that are planned, that finds something to break."""
+    for kind in list(kinds)[:_TRIED_AT_ONCE]:
+        with forgiving_database():
+            if FAULTS[kind][0](site):
+                kinds.remove(kind)
+                return kind
+    return None
 
 
 def audit(site: Site) -> dict[str, Any]:
