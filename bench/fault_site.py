@@ -9,11 +9,14 @@ import contextlib
 import http.client
 import json
 import random
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import psutil
@@ -22,12 +25,13 @@ from django.db.utils import InterfaceError, OperationalError
 
 from cifarsite.accounts.models import ApiToken, User
 from tests.fixtures import TINY_CONFIG
-from tests.installation import Installation, Program
+from tests.installation import ROOT, Installation, Program
 from tests.stub_app import REAL
 from tests.stub_engine import MODES
 from tests.tiny_model import picture
 from tests.web_server import FORM, form
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus
+from training.engine.package import hash_file
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
 from training.services import request_import, request_run
 
@@ -283,3 +287,20 @@ def mode_of(run: TrainingRun) -> str:
     """Return how the stand-in was asked to behave; "" for the real engine."""
     number = int(run.config["seed"]) % 100
     return "" if number == REAL else MODES[number]
+
+
+def make_dataset(folder: Path) -> Dataset:
+    """Draw a tiny dataset with the real engine and return its row."""
+    output = folder / "dataset"
+    command = [sys.executable, "-m", "training.engine", "demo", "--name", "tiny", "--output", str(output)]
+    subprocess.run([*command, "--train-per-class", "20", "--test-per-class", "4"], cwd=ROOT, check=True, stdout=-3)
+    dataset: Dataset = Dataset.objects.create(
+        name="tiny",
+        sha256=hash_file(output / "manifest.json"),
+        location=str(output),
+        manifest=json.loads((output / "manifest.json").read_text()),
+        synthetic=True,
+        train_count=200,
+        test_count=40,
+    )
+    return dataset

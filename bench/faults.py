@@ -13,30 +13,21 @@ default lease. Each fault and its share stands in `bench.fault_kinds`.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import django
-import psycopg
-from django.core.management import call_command
-from django.db import connection
-
+from bench.installed import installed
 from bench.machine import RESULTS
-from tests.installation import Broker, Installation, free_port, prepare_packages
 
 RESULT: Final = RESULTS / "faults.json"
 LEASE_SECONDS: Final = 4
 SETTINGS: Final = {
     "CIFARSITE_LEASE_SECONDS": str(LEASE_SECONDS),
     "CIFARSITE_HEARTBEAT_SECONDS": "1",
-    "CIFARSITE_PROGRESS_SECONDS": "60",
+    "CIFARSITE_PROGRESS_SECONDS": "90",
     "STUB_SECONDS": "0.25",
 }
 
@@ -53,7 +44,7 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="cifarsite-bench-"))
     try:
-        with installed(folder, is_embedded=options.mode == "embedded") as installation:
+        with installed(folder, is_embedded=options.mode == "embedded", settings=SETTINGS) as installation:
             from bench.fault_round import measure  # noqa: PLC0415 - Django is set up by now
 
             figures = measure(installation, options)
@@ -64,55 +55,6 @@ def main() -> None:
             shutil.rmtree(folder, ignore_errors=True)
     print_figures(figures)
     save(figures)
-
-
-@contextlib.contextmanager
-def installed(folder: Path, *, is_embedded: bool) -> Iterator[Installation]:
-    """Prepare folder, broker and database, set Django up on them, and yield the installation."""
-    broker = Broker(folder / "broker", port=None if is_embedded else free_port())
-    broker.start()
-    database = None if is_embedded else create_database()
-    environment = {
-        "ARTIFACTS_ROOT": str(folder / "artifacts"),
-        "SECRET_KEY": "only-for-the-bench",
-        "CIFARSITE_TRAINING_THREADS": "1",
-        "MLFLOW_TRACKING_URI": "off",
-        "LOG_LEVEL": "INFO",
-        "CIFARSITE_SQLITE_NAME": str(folder / "db.sqlite3"),
-        "DATABASE_URL": database or "",
-        "REDIS_URL": "" if is_embedded else broker.url,
-        "STUB_PACKAGES": str(folder / "packages"),
-        **SETTINGS,
-    }
-    os.environ.update(environment | {"CIFARSITE_VAR": str(folder / "broker"), "LOG_LEVEL": "ERROR"})
-    os.environ.update({"DJANGO_SETTINGS_MODULE": "cifarsite.settings", "CIFARSITE_HTTPS": "false"})
-    os.environ["ALLOWED_HOSTS"] = "127.0.0.1,testserver"
-    django.setup()
-    call_command("migrate", verbosity=0)
-    prepare_packages(folder / "packages")
-    installation = Installation(folder, broker=broker, environment=environment, is_embedded=is_embedded)
-    try:
-        yield installation
-    finally:
-        installation.close()
-        connection.close()
-        if database is not None:
-            drop_database(database)
-
-
-def create_database() -> str:
-    """Make an empty database on the server of DATABASE_URL; returns its address."""
-    name = f"cifarsite_bench_{os.getpid()}"
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as server:
-        server.execute(f'CREATE DATABASE "{name}"')
-    return urlsplit(os.environ["DATABASE_URL"])._replace(path=f"/{name}").geturl()
-
-
-def drop_database(url: str) -> None:
-    """Remove it again, whoever may still be connected."""
-    address = urlsplit(url)
-    with psycopg.connect(address._replace(path="/postgres").geturl(), autocommit=True) as server:
-        server.execute(f'DROP DATABASE "{address.path[1:]}" WITH (FORCE)')
 
 
 def print_figures(figures: dict[str, Any]) -> None:

@@ -138,6 +138,17 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
+HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
+PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
+if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
+    message = (
+        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
+        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
+    )
+    raise ImproperlyConfigured(message)
+
 # --- Database --------------------------------------------------------------------------------------------------------
 _SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
@@ -160,6 +171,17 @@ DATABASES: dict[str, Any] = {
         **_DATABASE,
         "CONN_MAX_AGE": 60,  # seconds
         "CONN_HEALTH_CHECKS": True,
+        # Whoever falls silent in a transaction for a lease's time is disconnected: a worker that was stopped, or that
+        # is cut off, would otherwise keep its job's row locked, and nobody could take the job over.
+        "OPTIONS": {
+            **_DATABASE.get("OPTIONS", {}),
+            "options": " ".join(
+                [
+                    f"-c idle_in_transaction_session_timeout={LEASE_SECONDS * 1000}",  # milliseconds
+                    _DATABASE.get("OPTIONS", {}).get("options", ""),
+                ]
+            ).strip(),
+        },
     },
 }
 
@@ -319,17 +341,6 @@ TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  
 USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
 USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
-
-# --- Jobs ------------------------------------------------------------------------------------------------------------
-LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
-HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
-PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
-if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
-    message = (
-        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
-        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
-    )
-    raise ImproperlyConfigured(message)
 
 # --- Security --------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
+import os
+import tempfile
 from datetime import timedelta
 from typing import Any, Final
 
@@ -138,7 +139,9 @@ def _remove_orphan_uploads() -> None:
     folder = artifacts(UPLOADS)
     if not folder.is_dir():
         return
+    with tempfile.TemporaryFile(dir=folder) as probe:  # by the files' own clock: this machine's may be hours ahead
+        now = os.fstat(probe.fileno()).st_mtime
     for path in folder.iterdir():
-        is_old = time.time() - path.stat().st_mtime > _ORPHAN_SECONDS
+        is_old = now - path.stat().st_mtime > _ORPHAN_SECONDS
         if is_old and not DatasetImport.objects.filter(source_path=f"{UPLOADS}/{path.name}").exists():
             path.unlink(missing_ok=True)

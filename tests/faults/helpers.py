@@ -18,7 +18,7 @@ from training.sweeper import sweep
 from training.transitions import Transition
 
 LEASE_SECONDS = 2
-PATIENCE_SECONDS = 90.0  # for a machine that does much else
+PATIENCE_SECONDS = 180.0  # for a machine that does much else
 QUICK = Timings(poll=0.05, heartbeat=0.2, lease=2.0, grace=1.0, progress=20.0)
 
 

@@ -36,6 +36,14 @@ def test_a_database_that_drops_every_connection(run: TrainingRun, stub_engine: S
     assert history(run) == [(Cause.CLAIMED, 1), (Cause.SUCCEEDED, 1)]
 
 
+@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a server that keeps locks for clients: Postgres")
+def test_whoever_falls_silent_in_a_transaction_loses_its_locks() -> None:
+    """A supervisor that was stopped between two statements would keep its job from everybody else."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW idle_in_transaction_session_timeout")
+        assert cursor.fetchone() == ("45s",)  # a lease
+
+
 def drop_connections() -> None:
     """End every session of the test's database, as a restart of the server does."""
     import psycopg
