@@ -117,11 +117,12 @@ def restart_database(site: Site) -> bool:
     name = connection.settings_dict["NAME"]
     with _administrator() as own:
         own.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS false')
-        own.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
-    connection.close()
-    time.sleep(seconds)
-    with _administrator() as own:
-        own.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
+        try:
+            own.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            connection.close()
+            time.sleep(seconds)
+        finally:
+            own.execute(f'ALTER DATABASE "{name}" WITH ALLOW_CONNECTIONS true')
     return True
 
 

@@ -63,7 +63,7 @@ def claim_at_once(site: Site) -> bool:
 
 def fill_disk_at_checkpoint(site: Site) -> bool:
     """Ask for a run whose engine finds the disk full at its first checkpoint."""
-    if site.submitted >= site.jobs:
+    if not site.is_stub_next:
         return False
     site.submit(mode="disk-full")
     return True
@@ -96,13 +96,14 @@ def damage_checkpoint(site: Site) -> bool:
     engine = site.engine_of(run) if run else None
     if run is None or engine is None:
         return False
-    engine.kill()
+    engine.suspend()  # or it would write another one meanwhile
     files = sorted(artifacts(RUNS, run.pk).glob("*/checkpoints/step-*/tensors.safetensors"), key=os.fspath)
     if files:
         with contextlib.suppress(OSError):
             data = files[-1].read_bytes()
             half = data[: len(data) // 2]
             files[-1].write_bytes(half if site.chance.random() < 0.5 else half + b"?" + data[len(half) + 1 :])
+    engine.kill()
     site.note_loss("checkpoint_damaged", run)
     return True
 

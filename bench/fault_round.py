@@ -6,6 +6,7 @@ Django must be set up before this is imported.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import random
 import statistics
 import sys
@@ -15,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 from django.conf import settings
 
 from bench.fault_kinds import FAULTS, NOT_INJECTED, TWICE
@@ -125,7 +127,7 @@ def break_while_working(site: Site, *, faults: int) -> Counter[str]:
 def inject(site: Site, kinds: list[str]) -> str | None:
     """Break something in the first way, of those that are planned, that finds something to break."""
     for kind in list(kinds)[:_TRIED_AT_ONCE]:
-        with forgiving_database():
+        with forgiving_database(), contextlib.suppress(psutil.NoSuchProcess):  # it ended a moment before
             if FAULTS[kind][0](site):
                 kinds.remove(kind)
                 return kind

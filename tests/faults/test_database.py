@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.db import connection
 
 from tests.factories import DatasetImportFactory
@@ -26,7 +27,7 @@ WRITERS = 16
 WRITES = 25
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a server that can restart: Postgres")
+@pytest.mark.skipif(settings.EMBEDDED, reason="a server that can restart: Postgres")
 @pytest.mark.parametrize("moment", ["step", "checkpoint", "finished"])
 def test_a_database_that_drops_every_connection(run: TrainingRun, stub_engine: StubEngine, moment: str) -> None:
     stub_engine.behave("ok", seconds=0.2)
@@ -36,7 +37,7 @@ def test_a_database_that_drops_every_connection(run: TrainingRun, stub_engine: S
     assert history(run) == [(Cause.CLAIMED, 1), (Cause.SUCCEEDED, 1)]
 
 
-@pytest.mark.skipif("connection.vendor != 'postgresql'", reason="a server that keeps locks for clients: Postgres")
+@pytest.mark.skipif(settings.EMBEDDED, reason="a server that keeps locks for clients: Postgres")
 def test_whoever_falls_silent_in_a_transaction_loses_its_locks() -> None:
     """A supervisor that was stopped between two statements would keep its job from everybody else."""
     with connection.cursor() as cursor:
@@ -60,7 +61,7 @@ def _address() -> dict[str, object]:
     return {"host": known["HOST"], "port": known["PORT"], "user": known["USER"], "password": known["PASSWORD"]}
 
 
-@pytest.mark.skipif("connection.vendor != 'sqlite'", reason="a database that somebody can lock: SQLite")
+@pytest.mark.skipif(not settings.EMBEDDED, reason="a database that somebody can lock: SQLite")
 def test_a_database_that_stays_locked_for_a_second(run: TrainingRun, stub_engine: StubEngine) -> None:
     stub_engine.behave("ok", seconds=0.3)
     with connection.cursor() as cursor:

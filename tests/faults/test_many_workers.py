@@ -6,6 +6,7 @@ import random
 import time
 
 import pytest
+from django.conf import settings
 
 from tests.effects import audit_effects
 from tests.factories import DatasetFactory
@@ -18,7 +19,7 @@ from training.sweeper import sweep
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif("connection.vendor != 'postgresql'", reason="several machines need Postgres and Redis"),
+    pytest.mark.skipif(settings.EMBEDDED, reason="several machines need Postgres and Redis"),
 ]
 
 SEED = 4
