@@ -6,7 +6,6 @@ Django must be set up before this is imported.
 from __future__ import annotations
 
 import shutil
-import socket
 import time
 
 from django.test import Client
@@ -14,7 +13,7 @@ from django.test import Client
 from bench.fault_site import Site, stub_versions
 from cifarsite.accounts.models import User
 from tests.tiny_model import crown
-from tests.web_server import FORM
+from tests.web_server import begin_archive_upload
 from training.choices import ModelState
 from training.exceptions import ServiceError
 from training.models import ModelVersion
@@ -90,16 +89,10 @@ def kill_web(site: Site) -> bool:
     root, _new = User.objects.get_or_create(username="root", is_superuser=True, is_staff=True)
     client = Client()
     client.force_login(root)
-    cookies = "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
-    head = (
-        f"POST /data/new/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\nContent-Type: {FORM}\r\n"
-        f"Content-Length: {40 * MEBIBYTE}\r\n\r\n"
-        '--XboundaryX\r\nContent-Disposition: form-data; name="upload"; filename="a.zip"\r\n\r\n'
-    )
+    session = client.cookies["sessionid"].value
     try:
-        with socket.create_connection(("127.0.0.1", site.web_port), timeout=5) as stream:
-            stream.sendall(head.encode() + b"x" * (25 * MEBIBYTE))
+        with begin_archive_upload(site.web_port, session=session, declared=40 * MEBIBYTE, sent=25 * MEBIBYTE):
+            kill_group(site.web.process)
     except OSError:
         return False  # it is only just starting
-    kill_group(site.web.process)
     return True

@@ -142,3 +142,26 @@ class Traffic:
             self.answers[status, body.get("model_version", ""), body.get("class_id", -1)] += 1
             if asked_at > self.deadline:
                 self.late[body.get("model_version", "")] += 1
+
+
+def begin_archive_upload(port: int, *, session: str, declared: int, sent: int) -> socket.socket:
+    """Send the first bytes of an archive that is to become a dataset; returns the open connection.
+
+    Args:
+        port: Of the server.
+        session: The session's key of somebody who may import.
+        declared: How many bytes the request says that it has.
+        sent: How many bytes of the archive are sent.
+
+    Raises:
+        OSError: the server does not take them.
+    """
+    token = "a" * 32
+    head = (
+        f"POST /data/new/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: sessionid={session}; csrftoken={token}\r\n"
+        f"X-CSRFToken: {token}\r\nContent-Type: {FORM}\r\nContent-Length: {declared}\r\n\r\n"
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="upload"; filename="a.zip"\r\n\r\n'
+    )
+    connection = socket.create_connection(("127.0.0.1", port), timeout=30)
+    connection.sendall(head.encode() + b"x" * sent)
+    return connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import shutil
@@ -44,6 +45,7 @@ class RunWork(Work):
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
+        self._checkpoints = self._folder / "checkpoints"
         self._package: PackageManifest | None = None
         self._tracker = Tracker(describe_run(run))
         folder = f"{RUNS}/{run.pk}/{run.fence}"
@@ -55,13 +57,15 @@ class RunWork(Work):
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "config.json"
         config.write_text(json.dumps({**run.config, **_find_folders(run)}, indent=1))
-        checkpoint = find_checkpoint(run)
+        checkpoint, own = find_checkpoint(run), None
+        while checkpoint is not None and (own := adopt_checkpoint(checkpoint, into=self._checkpoints)) is None:
+            checkpoint = find_checkpoint(run)
         needed = [run.fence - 2, *([] if checkpoint is None else [_fence_of(checkpoint)])]
         remove_other_fences(self._folder.parent, oldest_kept=min(needed))
         arguments = ["--config", str(config), "--workdir", str(self._folder)]
         if checkpoint is not None:
             logger.info("%s resumes from %s", run, checkpoint.name)
-            arguments += ["--resume", str(checkpoint)]
+            arguments += ["--resume", str(own)]
         if run.dataset.copies_accepted_at is not None:
             arguments.append("--accept-copies")
         if settings.TRAINING_THREADS:
@@ -133,6 +137,38 @@ def find_checkpoint(run: TrainingRun) -> Path | None:
             return path
         logger.warning("%s: checkpoint %s is damaged or gone, the one before is tried", run, path.name)
     return None
+
+
+def adopt_checkpoint(checkpoint: Path, *, into: Path) -> Path | None:
+    """Give a claim files of its own of the checkpoint that it resumes from: links where the file system has them.
+
+    The engine of a claim that was lost may still be alive, beside a supervisor that is not, and remove its old
+    checkpoints as it goes on.
+
+    Args:
+        checkpoint: The one that was found.
+        into: The folder of the new claim's checkpoints.
+
+    Returns:
+        The claim's own; None when the other was removed in this moment.
+    """
+    draft = into / f".{checkpoint.name}.adopted"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    with contextlib.suppress(FileNotFoundError):
+        for path in checkpoint.iterdir():
+            _link_or_copy(path, draft / path.name)
+    if not is_sound(draft):
+        shutil.rmtree(draft)
+        return None
+    return draft.rename(into / checkpoint.name)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # no links on this file system; or the file is gone, which the copy says as well
+        shutil.copyfile(source, target)
 
 
 def _fence_of(checkpoint: Path) -> int:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def test_a_restart_disturbs_no_run_and_the_next_one_starts(run: TrainingRun, installation: Installation) -> None:
     worker = installation.start_worker("one")
     ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=worker, checkpoint_step=10)
+    wait_for_run(run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     installation.broker.stop()
     later = TrainingRunFactory.create(config=make_config(epochs=1))
     installation.broker.start()

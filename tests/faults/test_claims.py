@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -21,7 +23,10 @@ from tests.installation import Installation
 from training.choices import Cause, JobStatus
 from training.doorbell import EXECUTE_RUN, ring
 from training.models import DatasetImport, ModelVersion, TrainingRun
+from training.recording import ignore_event
+from training.run_work import RunWork, is_sound
 from training.runner import execute_run
+from training.storage import RUNS, artifacts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -71,13 +76,27 @@ def test_eight_deliveries_at_once_do_the_work_once(
     assert ModelVersion.objects.count() == 1
 
 
+@pytest.mark.usefixtures("artifacts_root")
+def test_a_lost_engine_that_lives_on_takes_no_checkpoint_away(run: TrainingRun, stub_engine: StubEngine) -> None:
+    """Its supervisor was stopped and it was not: it goes on, and removes old checkpoints as it does."""
+    stub_engine.behave("killed")
+    execute_run(run.pk, timings=QUICK)
+    second = TrainingRun.claim(run.pk, worker="other")
+    assert second is not None
+    command = RunWork(second, listener=ignore_event).prepare()
+    resumed_from = Path(command[command.index("--resume") + 1])
+    shutil.rmtree(artifacts(RUNS, run.pk, 1))
+    assert is_sound(resumed_from)
+    assert resumed_from == artifacts(RUNS, run.pk, 2, "checkpoints", "step-00000010")
+
+
 @pytest.mark.integration
 def test_a_supervisor_that_slept_longer_than_its_lease_writes_nothing_more(
     run: TrainingRun, installation: Installation
 ) -> None:
     sleeper = installation.start_worker("sleeper")
     ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=sleeper, checkpoint_step=10)
+    wait_for_run(run, program=sleeper, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     [supervisor], [engine] = sleeper.children(), sleeper.engines()
     os.kill(supervisor.pid, signal.SIGSTOP)
     other = installation.start_worker("other")

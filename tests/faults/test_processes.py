@@ -39,7 +39,7 @@ def test_a_killed_supervisor_takes_its_engine_along_and_the_run_goes_on(
 ) -> None:
     worker = installation.start_worker("one")
     ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=worker, checkpoint_step=10)
+    wait_for_run(run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     [supervisor], [engine] = worker.children(), worker.engines()
     supervisor.kill()
     engine.wait(timeout=10)
@@ -52,7 +52,7 @@ def test_a_killed_supervisor_takes_its_engine_along_and_the_run_goes_on(
 def test_worker_and_broker_killed_together(run: TrainingRun, installation: Installation) -> None:
     first = installation.start_worker("one")
     ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=first, checkpoint_step=10)
+    wait_for_run(run, program=first, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     first.kill()
     installation.broker.kill()
     wait_for(lambda: not TrainingRun.objects.get().lease_until or TrainingRun.objects.expired().exists())

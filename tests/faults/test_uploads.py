@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 from django.test import Client
 
 from cifarsite.accounts.models import User
-from tests.web_server import FORM, Web
+from tests.web_server import Web, begin_archive_upload
 from training.models import DatasetImport
 from training.processes import kill_group
 from training.sweeper import sweep
@@ -29,23 +28,12 @@ def test_a_killed_web_server_leaves_no_row_and_no_file(
     temporary.mkdir()
     monkeypatch.setenv("TMPDIR", str(temporary))
     web = start_web()
-    cookies = log_in()
-    with socket.create_connection(("127.0.0.1", web.port)) as connection:
-        head = (
-            f"POST /data/new/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: {cookies}\r\nContent-Type: {FORM}\r\n"
-            f"Content-Length: {DECLARED}\r\n\r\n"
-            '--XboundaryX\r\nContent-Disposition: form-data; name="upload"; filename="a.zip"\r\n\r\n'
-        )
-        connection.sendall(head.encode() + b"x" * SENT)
+    client = Client()
+    client.force_login(User.objects.create_superuser("root", password="x"))
+    session = client.cookies["sessionid"].value
+    with begin_archive_upload(web.port, session=session, declared=DECLARED, sent=SENT):
         time.sleep(1)  # it has been written to wherever it goes
         kill_group(web.process)
     assert not DatasetImport.objects.exists()
     sweep()
     assert [path for path in (*temporary.rglob("*"), *artifacts_root.rglob("*")) if path.is_file()] == []
-
-
-def log_in() -> str:
-    """Return the cookies of an administrator."""
-    client = Client()
-    client.force_login(User.objects.create_superuser("root", password="x"))
-    return "; ".join(f"{name}={morsel.value}" for name, morsel in client.cookies.items())
