@@ -151,6 +151,17 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
+HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
+PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
+if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
+    message = (
+        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
+        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
+    )
+    raise ImproperlyConfigured(message)
+
 # --- Database --------------------------------------------------------------------------------------------------------
 _SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
@@ -173,6 +184,17 @@ DATABASES: dict[str, Any] = {
         **_DATABASE,
         "CONN_MAX_AGE": 60,  # seconds
         "CONN_HEALTH_CHECKS": True,
+        # Whoever falls silent in a transaction for a lease's time is disconnected: a worker that was stopped, or that
+        # is cut off, would otherwise keep its job's row locked, and nobody could take the job over.
+        "OPTIONS": {
+            **_DATABASE.get("OPTIONS", {}),
+            "options": " ".join(
+                [
+                    f"-c idle_in_transaction_session_timeout={LEASE_SECONDS * 1000}",  # milliseconds
+                    _DATABASE.get("OPTIONS", {}).get("options", ""),
+                ]
+            ).strip(),
+        },
     },
 }
 
@@ -198,7 +220,8 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    # No `expires`: a worker whose clock is ahead would drop every one. What piled up is skipped (training.tasks.sweep).
+    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5)},
     **canary_schedule(),
     "clean": {"task": "training.clean", "schedule": timedelta(days=1), "options": {"expires": 3600}},
 }
@@ -313,8 +336,12 @@ BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = max(100, BATCH_MAX_IMAGES + 1)  # one too many is answered with how many may be
-# Larger uploads are streamed to a temporary file by Django; this bounds what a form may hold in memory.
+# Larger uploads are streamed to a temporary file; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "cifarsite.upload_handlers.NamelessFileUploadHandler",
+]
 
 # --- Inference, inside the web process -------------------------------------------------------------------------------
 INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture
@@ -338,17 +365,6 @@ TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  
 USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
 USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
-
-# --- Jobs ------------------------------------------------------------------------------------------------------------
-LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
-HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
-PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
-if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
-    message = (
-        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
-        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
-    )
-    raise ImproperlyConfigured(message)
 
 # --- Security --------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

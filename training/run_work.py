@@ -12,7 +12,7 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from training.checkpoints import find_checkpoint, keep_only, parse_location
+from training.checkpoints import adopt_checkpoint, find_checkpoint, keep_only, parse_location
 from training.choices import TERMINAL_STATUSES, JobStatus, Reason
 from training.doorbell import EXECUTE_RUN
 from training.engine.events import FinishedEvent
@@ -23,7 +23,7 @@ from training.processes import engine_command
 from training.publishing import do_beside_lease, insist
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
-from training.storage import RUNS, artifacts
+from training.storage import CHECKPOINTS, RUNS, artifacts
 from training.store import refresh
 from training.tracking import CLOSE_SECONDS, Follower
 from training.work import UnusableResultError, Work, remove_other_fences
@@ -46,6 +46,7 @@ class RunWork(Work):
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
+        self._checkpoints = self._folder / CHECKPOINTS
         self._follower = Follower(partial(mirror_run, run.pk), name=str(run))
         folder = f"{RUNS}/{run.pk}/{run.fence}"
         self.recorder = RunRecorder(run, folder=folder, follower=self._follower, listener=listener)
@@ -60,13 +61,15 @@ class RunWork(Work):
             run, lambda: {key: str(insist(partial(refresh, at))) for key, at in locations.items()}
         )
         config.write_text(json.dumps({**run.config, **folders}, indent=1))
-        checkpoint = do_beside_lease(run, lambda: insist(partial(find_checkpoint, run)))
+        checkpoint, own = self._find_checkpoint(), None
+        while checkpoint is not None and (own := adopt_checkpoint(checkpoint, into=self._checkpoints)) is None:
+            checkpoint = self._find_checkpoint()
         needed = [run.fence - 2, *([] if checkpoint is None else [_fence_of(checkpoint, run=run)])]
         remove_other_fences(self._folder.parent, oldest_kept=min(needed))
         arguments = ["--config", str(config), "--workdir", str(self._folder)]
         if checkpoint is not None:
             logger.info("%s resumes from %s", run, checkpoint.name)
-            arguments += ["--resume", str(checkpoint)]
+            arguments += ["--resume", str(own)]
         if run.dataset.copies_accepted_at is not None:
             arguments.append("--accept-copies")
         if settings.TRAINING_THREADS:
@@ -102,6 +105,9 @@ class RunWork(Work):
         if status == JobStatus.SUCCEEDED:
             self._keep_last_checkpoint()
         self._follower.close(seconds=CLOSE_SECONDS if status in TERMINAL_STATUSES else _RELEASE_SECONDS)
+
+    def _find_checkpoint(self) -> Path | None:
+        return do_beside_lease(self._run, lambda: insist(partial(find_checkpoint, self._run)))
 
     def _keep_last_checkpoint(self) -> None:
         try:

@@ -49,8 +49,8 @@ def canary(pk: int) -> None:
 
 @shared_task(name=SWEEP)
 def sweep() -> None:
-    """Take back lost jobs and ring for those that wait."""
-    sweeper.sweep()
+    """Take back lost jobs and ring for those that wait, unless that was done within the last seconds."""
+    sweeper.sweep_if_due()
 
 
 @shared_task(name=CLEAN)

@@ -225,3 +225,20 @@ def test_the_command_line_says_it_in_one_sentence() -> None:
     assert result.stderr == (
         "Configuration: LOG_LEVEL='LOUD' is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL.\n"
     )
+
+
+def test_options_in_the_address_of_the_database_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+    options = "?sslmode=require&options=-c%20statement_timeout=9000"
+    monkeypatch.setenv("DATABASE_URL", PRODUCTION["DATABASE_URL"] + options)
+    monkeypatch.setenv("CIFARSITE_LEASE_SECONDS", "30")
+    assert load_settings()["DATABASES"]["default"]["OPTIONS"] == {
+        "sslmode": "require",
+        "options": "-c idle_in_transaction_session_timeout=30000 -c statement_timeout=9000",
+    }
+
+
+def test_a_sweep_never_expires_by_a_clock() -> None:
+    """A worker whose clock is ahead of beat's would drop each one."""
+    assert load_settings()["CELERY_BEAT_SCHEDULE"]["sweep"].get("options") is None

@@ -29,12 +29,12 @@ from tests.factories import (
 from tests.fixtures import StubEngine, shared_environment
 from tests.mlflow_server import Fault, MlflowServer
 from training import mirror
+from training.checkpoints import find_checkpoint
 from training.choices import JobStatus
 from training.engine.events import Event
 from training.mirror import describe_run, mirror_run, runs_behind
 from training.models import EpochMetric, TrainingRun
 from training.processes import kill_group, spawn
-from training.run_work import find_checkpoint
 from training.runner import execute_run
 from training.supervisor import Timings
 from training.tracking import EXPERIMENT, MlflowUnavailableError, follower
