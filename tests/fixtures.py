@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 import pytest
 from pytest_django import Settings
 
+from tests.mlflow_server import MlflowServer, run_mlflow_server
+
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CONFIG = {"epochs": 1, "batch_size": 50, "width_multiplier": 0.0625, "validation_fraction": 0.1}
 """Options with which a run on the tiny demo dataset takes seconds."""
@@ -124,6 +126,20 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.sqlite3'}"
     connect(uri).search_experiments()
     return uri
+
+
+@pytest.fixture(scope="session")
+def _mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with run_mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+        yield server
+
+
+@pytest.fixture
+def mlflow_server(_mlflow_server: MlflowServer, settings: Settings, artifacts_root: Path) -> MlflowServer:
+    """A real MLflow server that works until it is told to fail, and that the site tracks in."""
+    _mlflow_server.recover()
+    settings.MLFLOW_TRACKING_URI = _mlflow_server.uri
+    return _mlflow_server
 
 
 @pytest.fixture(scope="session")

@@ -104,6 +104,38 @@ def is_sound(checkpoint: Path, *, sha256: str = "") -> bool:
         return False
 
 
+def adopt_checkpoint(checkpoint: Path, *, into: Path) -> Path | None:
+    """Give a claim files of its own of the checkpoint that it resumes from: links where the file system has them.
+
+    The engine of a claim that was lost may still be alive, beside a supervisor that is not, and remove its old
+    checkpoints as it goes on.
+
+    Args:
+        checkpoint: The one that was found.
+        into: The folder of the new claim's checkpoints.
+
+    Returns:
+        The claim's own; None when the other was removed in this moment.
+    """
+    draft = into / f".{checkpoint.name}.adopted"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    with contextlib.suppress(FileNotFoundError):
+        for path in checkpoint.iterdir():
+            _link_or_copy(path, draft / path.name)
+    if not is_sound(draft):
+        shutil.rmtree(draft)
+        return None
+    return draft.rename(into / checkpoint.name)
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(source)
+    except OSError:  # no links on this file system; or the file is gone, which the copy says as well
+        shutil.copyfile(source, target)
+
+
 def choose_outdated(recorded: CheckpointName, known: list[CheckpointName]) -> list[CheckpointName]:
     """Return the checkpoints that nothing needs once the row names `recorded`: all but it and the one before.
 

@@ -12,21 +12,20 @@ from typing import Final
 from django.conf import settings
 from django.db import transaction
 
-from training.checkpoints import find_checkpoint, keep_only, parse_location
+from training.checkpoints import adopt_checkpoint, find_checkpoint, keep_only, parse_location
 from training.choices import TERMINAL_STATUSES, JobStatus, Reason
 from training.doorbell import EXECUTE_RUN
 from training.engine.events import FinishedEvent
 from training.engine.exceptions import PackageError
-from training.engine.package import PackageManifest
-from training.mirror import STATES, describe_run
+from training.mirror import mirror_run
 from training.models import Dataset, TrainingRun
 from training.processes import engine_command
 from training.publishing import do_beside_lease, insist
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
-from training.storage import RUNS, artifacts
+from training.storage import CHECKPOINTS, RUNS, artifacts
 from training.store import refresh
-from training.tracking import CLOSE_SECONDS, Tracker
+from training.tracking import CLOSE_SECONDS, Follower
 from training.work import UnusableResultError, Work, remove_other_fences
 
 _RELEASE_SECONDS: Final = 3.0  # at a worker's shutdown nobody waits long for MLflow
@@ -47,10 +46,10 @@ class RunWork(Work):
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
-        self._package: PackageManifest | None = None
-        self._tracker = Tracker(describe_run(run))
+        self._checkpoints = self._folder / CHECKPOINTS
+        self._follower = Follower(partial(mirror_run, run.pk), name=str(run))
         folder = f"{RUNS}/{run.pk}/{run.fence}"
-        self.recorder = RunRecorder(run, folder=folder, tracker=self._tracker, listener=listener)
+        self.recorder = RunRecorder(run, folder=folder, follower=self._follower, listener=listener)
 
     def prepare(self) -> list[str]:
         """Write the engine's configuration; resume from the newest sound checkpoint of an earlier claim."""
@@ -62,13 +61,15 @@ class RunWork(Work):
             run, lambda: {key: str(insist(partial(refresh, at))) for key, at in locations.items()}
         )
         config.write_text(json.dumps({**run.config, **folders}, indent=1))
-        checkpoint = do_beside_lease(run, lambda: insist(partial(find_checkpoint, run)))
+        checkpoint, own = self._find_checkpoint(), None
+        while checkpoint is not None and (own := adopt_checkpoint(checkpoint, into=self._checkpoints)) is None:
+            checkpoint = self._find_checkpoint()
         needed = [run.fence - 2, *([] if checkpoint is None else [_fence_of(checkpoint, run=run)])]
         remove_other_fences(self._folder.parent, oldest_kept=min(needed))
         arguments = ["--config", str(config), "--workdir", str(self._folder)]
         if checkpoint is not None:
             logger.info("%s resumes from %s", run, checkpoint.name)
-            arguments += ["--resume", str(checkpoint)]
+            arguments += ["--resume", str(own)]
         if run.dataset.copies_accepted_at is not None:
             arguments.append("--accept-copies")
         if settings.TRAINING_THREADS:
@@ -86,7 +87,6 @@ class RunWork(Work):
             logger.warning("%s: %s", self._run, error)
             detail = "The model package is incomplete or was altered after it was written."
             raise UnusableResultError(detail, reason=Reason.BAD_PACKAGE) from error
-        self._package = package
 
         def write() -> None:
             with transaction.atomic():
@@ -100,22 +100,14 @@ class RunWork(Work):
         return write
 
     def clean_up(self, status: JobStatus | None) -> None:
-        """Close the mirror; of a run that succeeded the last checkpoint is kept, from which it can be continued."""
+        """Let MLflow be told the rest; of a run that succeeded the last checkpoint is kept, to go on from."""
         self.recorder.close()
         if status == JobStatus.SUCCEEDED:
             self._keep_last_checkpoint()
-            if self._package is not None:
-                self._tracker.log_package(self._package)
-        if status is None:
-            self._tracker.close(None, seconds=_RELEASE_SECONDS)
-            return
-        seconds = CLOSE_SECONDS if status in TERMINAL_STATUSES else _RELEASE_SECONDS
-        is_mirrored = self._tracker.close(STATES[status], seconds=seconds)
-        if self._tracker.is_open:  # MLflow may have named the run after its last write
-            known = {"mlflow_run_id": self._tracker.run_id}
-            if is_mirrored:
-                known["mlflow_state"] = STATES[status]
-            TrainingRun.objects.filter(pk=self._run.pk, fence=self._run.fence, status=status).update(**known)
+        self._follower.close(seconds=CLOSE_SECONDS if status in TERMINAL_STATUSES else _RELEASE_SECONDS)
+
+    def _find_checkpoint(self) -> Path | None:
+        return do_beside_lease(self._run, lambda: insist(partial(find_checkpoint, self._run)))
 
     def _keep_last_checkpoint(self) -> None:
         try:

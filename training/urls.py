@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.views import datasets, imports, runs, versions
+from training.views import datasets, imports, runs, versions, workers
 
 urlpatterns = [
     path("training/", runs.RunListView.as_view(), name="runs"),
@@ -12,6 +12,8 @@ urlpatterns = [
     path("training/<int:pk>/curve.json", runs.RunCurveView.as_view(), name="run_curve"),
     path("training/<int:pk>/control/", runs.RunControlView.as_view(), name="run_control"),
     path("training/<int:pk>/cancel/", runs.RunCancelView.as_view(), name="run_cancel"),
+    path("workers/", workers.WorkersView.as_view(), name="workers"),
+    path("workers/live/", workers.WorkersLiveView.as_view(), name="workers_live"),
     path("models/", versions.VersionListView.as_view(), name="versions"),
     path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),
     path("models/<int:pk>/promote/", versions.VersionPromoteView.as_view(), name="version_promote"),

@@ -21,7 +21,7 @@ from tests.api_fixtures import Program, make_token, make_user, problem_of
 from tests.tiny_model import picture, register_version
 from training.choices import ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS
-from training.models import ModelVersion, Worker
+from training.models import Canary, ModelVersion, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -331,7 +331,20 @@ def test_health_does_not_wait_for_a_database_that_hangs(stranger: Program, monke
 
 def test_ready(stranger: Program, champion: ModelVersion) -> None:
     response = stranger.get("/api/v1/ready")
-    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+    assert (response.status_code, response.json()) == (
+        200,
+        {"status": "ready", "canary": {"default": None, "inference": None}},
+    )
+
+
+def test_ready_tells_how_long_ago_canaries_came_and_minds_no_late_one(
+    stranger: Program, champion: ModelVersion
+) -> None:
+    now = timezone.now()
+    Canary.objects.create(queue="inference", sent_at=now - timedelta(hours=2), ran_at=now - timedelta(hours=1))
+    response = stranger.get("/api/v1/ready")
+    assert response.status_code == 200
+    assert response.json()["canary"] == {"default": None, "inference": pytest.approx(3600, abs=60)}
 
 
 def test_not_ready_without_a_champion(stranger: Program) -> None:

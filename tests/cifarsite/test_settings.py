@@ -68,6 +68,7 @@ def test_no_environment_is_the_embedded_mode(tmp_path: Path) -> None:
     assert settings["DATABASES"]["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert settings["CELERY_BROKER_URL"] == f"redis+socket://{tmp_path}/var/valkey/valkey.sock"
     assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "[::1]"]
+    assert settings["LOG_FORMAT"] == "plain"
     assert (tmp_path / "var" / "secret_key").read_text() == settings["SECRET_KEY"]
 
 
@@ -81,6 +82,7 @@ def test_urls_make_it_production(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"
     assert settings["CELERY_BROKER_URL"] == "redis://broker:6379/0"
     assert settings["ALLOWED_HOSTS"] == []
+    assert settings["LOG_FORMAT"] == "json"
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["SECURE_HSTS_SECONDS"] == 31_536_000
     assert settings["ALLAUTH_TRUSTED_PROXY_COUNT"] == 1
@@ -171,7 +173,14 @@ def test_artifacts_may_be_kept_in_a_store(
         ({"ARTIFACTS_URL": "/srv/artifacts"}, "ARTIFACTS_URL is not valid: it must start with s3://."),
         *(
             ({"ARTIFACTS_URL": url}, "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX")
-            for url in ("s3://", "s3://B", "s3://key:secret@bucket", "s3://bucket/../x", "s3://bucket?x=1", "s3://b_c/x")
+            for url in (
+                "s3://",
+                "s3://B",
+                "s3://key:secret@bucket",
+                "s3://bucket/../x",
+                "s3://bucket?x=1",
+                "s3://b_c/x",
+            )
         ),
         ({"ARTIFACTS_S3_ENDPOINT": "https://store"}, "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL"),
         (
@@ -182,6 +191,7 @@ def test_artifacts_may_be_kept_in_a_store(
         ({"LANGUAGE_CODE": "de"}, "LANGUAGE_CODE='de' is not valid: give en or fr."),
         ({"TIME_ZONE": "Europe/Atlantis"}, "TIME_ZONE='Europe/Atlantis' is not valid"),
         ({"EMAIL_URL": "pigeon://home"}, "EMAIL_URL is not valid"),
+        ({"CIFARSITE_LOG_FORMAT": "xml"}, "CIFARSITE_LOG_FORMAT='xml' is not valid: give plain or json."),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL='LOUD' is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."),
     ],
 )
@@ -215,3 +225,20 @@ def test_the_command_line_says_it_in_one_sentence() -> None:
     assert result.stderr == (
         "Configuration: LOG_LEVEL='LOUD' is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL.\n"
     )
+
+
+def test_options_in_the_address_of_the_database_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+    options = "?sslmode=require&options=-c%20statement_timeout=9000"
+    monkeypatch.setenv("DATABASE_URL", PRODUCTION["DATABASE_URL"] + options)
+    monkeypatch.setenv("CIFARSITE_LEASE_SECONDS", "30")
+    assert load_settings()["DATABASES"]["default"]["OPTIONS"] == {
+        "sslmode": "require",
+        "options": "-c idle_in_transaction_session_timeout=30000 -c statement_timeout=9000",
+    }
+
+
+def test_a_sweep_never_expires_by_a_clock() -> None:
+    """A worker whose clock is ahead of beat's would drop each one."""
+    assert load_settings()["CELERY_BEAT_SCHEDULE"]["sweep"].get("options") is None

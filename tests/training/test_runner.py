@@ -369,8 +369,9 @@ class TestRun:
         assert written == {**run.config, "dataset": str(artifacts_root / run.dataset.location)}
 
 
+@pytest.mark.django_db(transaction=True)
 class TestMirror:
-    """What MLflow is told by the worker that has the run."""
+    """What MLflow is told by the worker that has the run, from a thread of its own."""
 
     @pytest.fixture(autouse=True)
     def _engine(self, stub_engine: StubEngine, mlflow_store: str, settings: Settings, artifacts_root: Path) -> None:
