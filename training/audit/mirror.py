@@ -14,7 +14,7 @@ from training.tracking import MlflowUnavailableError
 
 
 def check_mirror() -> Iterator[Finding]:
-    """MLflow has every run, figure and package once, and names the champion; nothing is said where nothing is tracked."""
+    """MLflow has every run, figure and package once, and names the champion; nothing where nothing is tracked."""
     if not settings.MLFLOW_TRACKING_URI:
         return
     try:
