@@ -94,14 +94,20 @@ def find_rows() -> str:
 
 
 def list_applied() -> list[tuple[str, str]]:
-    """Return the migrations that the database has, as pairs of app and name."""
+    """Return the migrations that the database has, as pairs of app and name; of replaced ones those that replace."""
     loader = MigrationLoader(connection)
-    return sorted(pair for pair in loader.applied_migrations if pair[0] in loader.migrated_apps)
+    ours = (pair for pair in loader.applied_migrations if pair[0] in loader.migrated_apps)
+    return sorted(set(ours) - _list_replaced(loader))
 
 
 def list_known() -> list[tuple[str, str]]:
-    """Return the migrations that this version of the site has."""
-    return sorted(MigrationLoader(None, ignore_no_initial=True).disk_migrations)
+    """Return the migrations that this version of the site has, likewise."""
+    loader = MigrationLoader(None)
+    return sorted(set(loader.disk_migrations) - _list_replaced(loader))
+
+
+def _list_replaced(loader: MigrationLoader) -> set[tuple[str, str]]:
+    return {pair for migration in loader.disk_migrations.values() for pair in migration.replaces}
 
 
 def _list_models() -> list[type[models.Model]]:
