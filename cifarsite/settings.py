@@ -223,7 +223,7 @@ CELERY_BEAT_SCHEDULE = {
     # No `expires`: a worker whose clock is ahead would drop every one. What piled up is skipped (training.tasks.sweep).
     "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5)},
     **canary_schedule(),
-    "clean": {"task": "training.clean", "schedule": timedelta(days=1), "options": {"expires": 3600}},
+    "clean": {"task": "training.clean", "schedule": timedelta(days=1)},
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------

@@ -139,11 +139,13 @@ def _link_or_copy(source: Path, target: Path) -> None:
 def choose_outdated(recorded: CheckpointName, known: list[CheckpointName]) -> list[CheckpointName]:
     """Return the checkpoints that nothing needs once the row names `recorded`: all but it and the one before.
 
-    Those of later claims are never among them: whoever asks may have lost the run without knowing.
+    Never among them are those of later claims, since whoever asks may have lost the run without knowing, and newer ones
+    of the same claim, which the row is about to name.
     """
-    mine = [name for name in known if name.run == recorded.run and name.fence <= recorded.fence and name != recorded]
+    mine = [name for name in known if name.run == recorded.run and name.fence <= recorded.fence]
     before = find_earlier(recorded, mine)[:1]
-    return [name for name in mine if name not in before]
+    is_newer = (name for name in mine if name.fence == recorded.fence and name.step >= recorded.step)
+    return sorted({*mine} - {*before, *is_newer}, reverse=True)
 
 
 def keep_only(location: str, *, run: int) -> None:

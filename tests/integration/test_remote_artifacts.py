@@ -25,7 +25,7 @@ from training.supervisor import Timings
 
 pytestmark = [pytest.mark.integration, pytest.mark.django_db(transaction=True)]
 
-QUICK = Timings(poll=0.05, heartbeat=0.2, lease=5.0, grace=1.0, progress=60.0)
+QUICK = Timings(poll=0.05, heartbeat=0.2, lease=5.0, grace=1.0, progress=600.0)
 PATIENCE_SECONDS = 120.0
 
 

@@ -126,7 +126,11 @@ class TestOutdated:
 
     def test_the_recorded_one_and_the_one_before_stay(self) -> None:
         steps = [locate(step=step) for step in (10, 20, 30, 40)]
-        assert self.outdated(steps[3], *steps[:3]) == steps[:2]
+        assert self.outdated(steps[3], *steps[:3]) == [steps[1], steps[0]]
+
+    def test_a_newer_one_of_the_same_claim_is_about_to_be_named(self) -> None:
+        newer = [locate(step=step) for step in (20, 30)]
+        assert self.outdated(locate(step=10), *newer) == []
 
     def test_a_worker_that_lost_the_run_takes_nothing_from_a_later_claim(self) -> None:
         later = [locate(step=step, fence=2) for step in (5, 10)]

@@ -146,6 +146,19 @@ class TestCheckpoints:
         assert publisher.take() is None
         publisher.close()
 
+    def test_naming_one_late_costs_no_newer_one(self, remote_artifacts: RemoteArtifacts, job: TrainingRun) -> None:
+        publisher = CheckpointPublisher("runs/1/1")
+        locations = [save(step=step)[0] for step in (10, 20)]
+        for step in (10, 20):
+            publisher.submit(announce(step=step))
+        assert await_one(publisher, job) is not None
+        publisher.confirm(locations[0])  # while the second one is under way, or was just stored
+        assert await_one(publisher, job) is not None
+        publisher.confirm(locations[1])
+        publisher._pool.submit(int).result()  # type: ignore[union-attr]  # whatever it removes is removed by now
+        assert remote_artifacts.keys("index/") == [f"index/{location}.json" for location in locations]
+        publisher.close()
+
     def test_the_last_two_that_rows_named_are_kept(self, remote_artifacts: RemoteArtifacts, job: TrainingRun) -> None:
         publisher = CheckpointPublisher("runs/1/1")
         locations = []

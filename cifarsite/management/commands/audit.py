@@ -11,8 +11,9 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from classifier.audit import check_predictions
 from training.audit import CHECKS, Check, Finding, look
+from training.audit.mirror import check_mirror
 
-ALL_CHECKS: Final[tuple[Check, ...]] = (*CHECKS, check_predictions)
+ALL_CHECKS: Final[tuple[Check, ...]] = (*CHECKS, check_predictions, check_mirror)
 
 
 class Command(BaseCommand):
