@@ -14,7 +14,6 @@ from typing import Any
 from django.db import Error, IntegrityError, transaction
 
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, Reason
-from training.doorbell import EXECUTE_IMPORT
 from training.engine.constants import MANIFEST_NAME
 from training.engine.data_checks import read_report, summarize_report
 from training.engine.events import FinishedEvent
@@ -40,8 +39,6 @@ class ImportWork(Work):
         job: The claimed import.
         listener: Told about every event of the engine.
     """
-
-    task = EXECUTE_IMPORT
 
     def __init__(self, job: DatasetImport, *, listener: Listener) -> None:
         self._job = job

@@ -14,7 +14,6 @@ from django.db import transaction
 
 from training.checkpoints import adopt_checkpoint, find_checkpoint, keep_only, parse_location
 from training.choices import TERMINAL_STATUSES, JobStatus, Reason
-from training.doorbell import EXECUTE_RUN
 from training.engine.events import FinishedEvent
 from training.engine.exceptions import PackageError
 from training.mirror import mirror_run
@@ -40,8 +39,6 @@ class RunWork(Work):
         run: The claimed run.
         listener: Told about every event of the engine.
     """
-
-    task = EXECUTE_RUN
 
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run

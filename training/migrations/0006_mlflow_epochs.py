@@ -14,7 +14,7 @@ def mark_epochs_as_told(apps, _schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("training", "0004_jobs"),
+        ("training", "0005_watching"),
     ]
 
     operations = [
