@@ -143,7 +143,7 @@ class WelcomeView(OpenView):
     )
     def get(self, request: Request) -> Response:
         """Link to everything."""
-        names = ["health", "ready", "classes", "model_info", "predict", "schema"]
+        names = ["health", "ready", "classes", "model_info", "predict", "runs", "queues", "schema"]
         links = {name: reverse(f"api:{name}", request=request) for name in names}
         links |= {name: reverse(name, request=request) for name in ("swagger", "redoc")}
         message = "Welcome to the cifarsite API: send a picture to “predict”."
