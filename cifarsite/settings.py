@@ -315,10 +315,12 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, min
 API_VERSION = "1.0.0"
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
-    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes. Make a token with `manage.py api_token USERNAME`.",
+    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
+    "Make a token with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": "Pictures"}, {"name": "Model"}, {"name": "Site"}],
+    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema

@@ -54,6 +54,8 @@ def test_the_front_door_links_to_everything(stranger: Program) -> None:
         "predict": f"{root}/predict",
         "batch_predict": f"{root}/batch_predict",
         "predict_base64": f"{root}/predict_base64",
+        "runs": f"{root}/runs",
+        "queues": f"{root}/queues",
         "schema": f"{root}/schema",
         "swagger": "http://testserver/docs",
         "redoc": "http://testserver/redoc",
@@ -393,6 +395,13 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         ("/api/v1/classes", "get"),
         ("/api/v1/model/info", "get"),
         ("/api/v1/predict", "post"),
+        ("/api/v1/runs", "get"),
+        ("/api/v1/runs", "post"),
+        ("/api/v1/runs/{id}", "get"),
+        ("/api/v1/runs/{id}", "patch"),
+        *((f"/api/v1/runs/{{id}}/{action}", "post") for action in ("cancel", "resume", "clone", "extend")),
+        ("/api/v1/queues", "get"),
+        *((f"/api/v1/queues/{{name}}/{action}", "post") for action in ("pause", "unpause")),
     }
 
 
