@@ -40,6 +40,8 @@ class RunWork(Work):
         listener: Told about every event of the engine.
     """
 
+    recorder: RunRecorder
+
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
