@@ -236,7 +236,7 @@ class TestRead:
         for _number in range(count):
             ModelVersionFactory.create(run=TrainingRunFactory.create(status=JobStatus.SUCCEEDED))
         # The token's owner, two of permissions, the page, eight about what waits.
-        with django_assert_num_queries(12):
+        with django_assert_num_queries(11):
             assert len(trainer.ask("get", RUNS).json()["results"]) == 3 * count
 
     def test_one_run(self, trainer: Caller) -> None:
