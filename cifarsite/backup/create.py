@@ -61,7 +61,7 @@ def _take_snapshot(scratch: Path) -> tuple[list[Path], dict[str, Path], list[str
         except FileNotFoundError:
             shutil.rmtree(folder)
     message = (
-        "A run replaced its checkpoints too quickly, or names one that is gone: see manage.py audit, and try again."
+        "A run names a checkpoint that is gone, or replaces them quickly: see manage.py audit, and try again."
     )
     raise BackupError(message)
 

@@ -82,9 +82,7 @@ def _require_no_artifacts() -> None:
     for folder in _FOLDERS:
         local = artifacts(folder)
         if (local.is_dir() and any(local.iterdir())) or list_stored(folder):
-            raise BackupError(
-                f"The artifacts are not empty: there is something in {folder}. Restore into a new folder."
-            )
+            raise BackupError(f"The artifacts are not empty: {folder} has something. Restore into a new folder.")
 
 
 def _give_back_jobs() -> None:

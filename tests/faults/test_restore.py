@@ -111,7 +111,7 @@ def test_restore_of_a_backup_on_an_empty_host(manage: Manage, tmp_path: Path) ->
     assert report["epochs"] == [2, 0]
 
     (tmp_path / "cat.png").write_bytes(picture(3))
-    answered = manage("predict", str(tmp_path / "cat.png"), "--json")
+    answered = manage("predict", str(tmp_path / "cat.png"), "--user", "ada", "--json")
     assert answered.returncode == 0, answered.stderr
     assert json.loads(answered.stdout)[0]["class_name"] == "cat"
 
