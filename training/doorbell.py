@@ -20,7 +20,7 @@ SWEEP: Final = "training.sweep"
 # A request never waits longer than two of these for a broker that does not answer (measured: 2.0 of them when it
 # accepts the connection and then says nothing; 3 ms when nothing listens).
 _BROKER_SECONDS: Final = 0.9
-NO_RETRIES: Final = {
+_NO_RETRIES: Final = {
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0,
@@ -71,7 +71,7 @@ def count_messages(queue: str) -> int:
 def _send(bell: Bell, task: str, pk: int) -> None:
     bell.was_heard = False
     try:
-        with current_app.connection_for_write(transport_options=NO_RETRIES) as connection:
+        with current_app.connection_for_write(transport_options=_NO_RETRIES) as connection:
             current_app.send_task(task, args=[pk], connection=connection, retry=False)
             bell.was_heard = True
     except OperationalError as error:

@@ -393,6 +393,7 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         ("/api/v1/classes", "get"),
         ("/api/v1/model/info", "get"),
         ("/api/v1/predict", "post"),
+        ("/api/v1/workers", "get"),
     }
 
 
