@@ -60,9 +60,7 @@ def _take_snapshot(scratch: Path) -> tuple[list[Path], dict[str, Path], list[str
             return rows, {location: _hold(location, folder / "held") for location in passing}, lasting
         except FileNotFoundError:
             shutil.rmtree(folder)
-    message = (
-        "A run names a checkpoint that is gone, or replaces them quickly: see manage.py audit, and try again."
-    )
+    message = "A run names a checkpoint that is gone, or replaces them quickly: see manage.py audit, and try again."
     raise BackupError(message)
 
 
