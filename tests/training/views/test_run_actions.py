@@ -237,9 +237,10 @@ class TestWaiting:
     def test_the_list_costs_as_much_for_many(
         self, trainer: Person, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
+        dataset = succeeded(wall_seconds=1.0).dataset
         for count in (1, 6):
-            TrainingRunFactory.create_batch(count)
-            TrainingRunFactory.create_batch(count, status=JobStatus.RUNNING)
+            TrainingRunFactory.create_batch(count, dataset=dataset)
+            TrainingRunFactory.create_batch(count, dataset=dataset, status=JobStatus.RUNNING)
             with django_assert_num_queries(15):
                 trainer.get(reverse("runs"))
 
@@ -304,8 +305,8 @@ class TestHistory:
             for _number in range(count):
                 TrainingRun.resume(run.pk, by=trainer.user)
                 TrainingRun.request_cancel(run.pk, by=trainer.user)
-            # Session, person, two of permissions, run, epochs, control, history, followers, extensions.
-            with django_assert_num_queries(10):
+            # Session, person, two of permissions, run, epochs, history, followers, extensions.
+            with django_assert_num_queries(9):
                 trainer.get(address)
 
 
