@@ -34,6 +34,7 @@ from cifarsite.log_stream import LogStream, LogStreamHandler
 from cifarsite.supervisor import KeepsEndingError, Program, Supervisor
 from cifarsite.valkey import ValkeyStartError, start_valkey
 from cifarsite.web import granian_command
+from training.devices import count_devices
 from training.processes import spawn
 
 _HEALTH_PATH = "/api/v1/health"
@@ -160,7 +161,7 @@ def _programs(address: Address) -> list[Program]:
     worker = ("worker", "--without-mingle", "--without-gossip", "--queues")
     return [
         _program("web", granian_command(address.host, address.port), stage=1, grace_seconds=10),
-        _celery("training", *worker, "training", "--concurrency", "1", "--hostname", "training@%h"),
+        _celery("training", *worker, "training", "--concurrency", str(count_devices()), "--hostname", "training@%h"),
         _celery(
             "worker", *worker, "inference,default", "--concurrency", _DEFAULT_CONCURRENCY, "--hostname", "default@%h"
         ),

@@ -274,6 +274,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
     "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -287,8 +288,11 @@ SPECTACULAR_SETTINGS = {
 MEBIBYTE = 1024 * 1024
 IMAGE_MAX_BYTES = _number("CIFARSITE_IMAGE_MAX_MIB", 10, minimum=1) * MEBIBYTE
 IMAGE_MAX_PIXELS = _number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_000_000
+BATCH_MAX_IMAGES = _number("CIFARSITE_BATCH_MAX_IMAGES", 32, minimum=1, maximum=1000)
+BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = max(100, BATCH_MAX_IMAGES + 1)  # one too many is answered with how many may be
 # Larger uploads are streamed to a temporary file by Django; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.conf import settings
@@ -11,7 +13,7 @@ from django.utils.translation import gettext as _
 from classifier.choices import Source
 from classifier.file_names import find_name_fault, harmless_name
 from classifier.images import ImageRejected, read_image
-from classifier.inference import predictor
+from classifier.inference import Predictor, predictor
 from classifier.models import Prediction
 from training.engine.photograph import ImageLimits
 from training.exceptions import ServiceError
@@ -22,13 +24,25 @@ if TYPE_CHECKING:
 _DECIMALS = 6  # of a probability; more would be noise
 
 
-def predict(*, owner: User, data: bytes, file_name: str, source: Source) -> Prediction:
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A picture to classify.
+
+    Attributes:
+        data: The file, of any content.
+        name: What the person's program calls it; None where it came without a name.
+    """
+
+    data: bytes
+    name: str | None
+
+
+def predict(*, owner: User, upload: Upload, source: Source) -> Prediction:
     """Classify a picture and keep the answer.
 
     Args:
         owner: whose history it joins.
-        data: the file, of any content.
-        file_name: what the person's program calls it.
+        upload: the picture.
         source: by which way it came.
 
     Returns:
@@ -38,21 +52,56 @@ def predict(*, owner: User, data: bytes, file_name: str, source: Source) -> Pred
         ImageRejected: the file is no picture that is accepted, or its name is none.
         ModelNotReady: no model can answer.
     """
-    fault = find_name_fault(file_name)
+    prediction = _answer(predictor(), owner=owner, upload=upload, source=source)
+    prediction.save(force_insert=True)
+    return prediction
+
+
+def predict_many(*, owner: User, uploads: Sequence[Upload], source: Source) -> list[Prediction | ImageRejected]:
+    """Classify pictures with one model and keep the answers, all of them or, when they cannot be written, none.
+
+    Args:
+        owner: whose history they join.
+        uploads: the pictures.
+        source: by which way they came.
+
+    Returns:
+        For each picture, in order, the saved row, or why there is none.
+
+    Raises:
+        ModelNotReady: no model can answer.
+    """
+    model = predictor()
+    results: list[Prediction | ImageRejected] = []
+    for upload in uploads:
+        try:
+            results.append(_answer(model, owner=owner, upload=upload, source=source))
+        except ImageRejected as refusal:
+            results.append(refusal)
+    Prediction.objects.bulk_create([result for result in results if isinstance(result, Prediction)])
+    return results
+
+
+def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source) -> Prediction:
+    """Ask `model` about a picture; return a row that is not saved yet.
+
+    Raises:
+        ImageRejected: the file is no picture that is accepted, or its name is none.
+    """
+    fault = "" if upload.name is None else find_name_fault(upload.name)
     if fault:
         raise ImageRejected("bad_file_name", 400, fault)
     started = time.perf_counter()
-    model = predictor()
     limits = ImageLimits(max_bytes=settings.IMAGE_MAX_BYTES, max_pixels=settings.IMAGE_MAX_PIXELS)
-    image = read_image(data, limits=limits)
+    image = read_image(upload.data, limits=limits)
     scores = model.classify(image.pixels[None])
     probabilities = [round(float(value), _DECIMALS) for value in scores.probabilities[0]]
     class_id = int(scores.logits[0].argmax())
     latency_ms = round(1000 * (time.perf_counter() - started), 3)
-    return Prediction.objects.create(
+    return Prediction(
         owner=owner,
         source=source,
-        file_name=harmless_name(file_name),
+        file_name=harmless_name(upload.name or ""),
         width=image.width,
         height=image.height,
         thumbnail=image.thumbnail,

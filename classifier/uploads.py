@@ -1,4 +1,4 @@
-"""How a picture's upload is read: bounded before and while it arrives, with strict names, never onto the disk."""
+"""How uploads of pictures are read: bounded before and while it arrives, with strict names, never onto the disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from django.utils.datastructures import MultiValueDict
 from classifier.file_names import find_name_fault
 
 FORM_OVERHEAD_BYTES: Final = 64 * 1024
-"""What boundaries, part headers and stray fields may add to the picture."""
+"""What boundaries, part headers and stray fields may add to a picture."""
 
 _CHUNKED: Final = "chunked"
 
@@ -101,13 +101,29 @@ class _StrictMultiPartParser(MultiPartParser):
         return super().sanitize_file_name(file_name)
 
 
-def bound_upload(request: HttpRequest) -> None:
-    """Prepare `request`, before anything reads its body, so that no more than a picture is ever taken in.
+def bound_form(request: HttpRequest, *, pictures: int, max_bytes: int) -> None:
+    """Prepare `request`, before anything reads its body, so that no more is ever taken in than a form may hold.
+
+    Args:
+        request: A form with files.
+        pictures: How many it may have.
+        max_bytes: What they may have together.
 
     Raises:
         RequestDataTooBig: the request declares more than that.
     """
-    limit = settings.IMAGE_MAX_BYTES + FORM_OVERHEAD_BYTES
+    limit = max_bytes + pictures * FORM_OVERHEAD_BYTES
+    bound_body(request, limit=limit)
+    request.upload_handlers = [PictureUploadHandler(request)]
+    request.parse_file_upload = partial(_parse, request, limit)  # type: ignore[method-assign]
+
+
+def bound_body(request: HttpRequest, *, limit: int) -> None:
+    """Refuse a body that declares more than `limit` bytes; let one without a declared length be read up to that.
+
+    Raises:
+        RequestDataTooBig: the request declares more than that.
+    """
     declared = str(request.META.get("CONTENT_LENGTH") or "")
     if declared.isdecimal() and int(declared) > limit:
         raise RequestDataTooBig
@@ -115,8 +131,6 @@ def bound_upload(request: HttpRequest) -> None:
         # Django takes a body without a declared length for an empty one; the server marks where this one ends.
         request._stream = request.META["wsgi.input"]
         request.META["CONTENT_LENGTH"] = str(limit)
-    request.upload_handlers = [PictureUploadHandler(request)]
-    request.parse_file_upload = partial(_parse, request, limit)  # type: ignore[method-assign]
 
 
 def _parse(
@@ -126,7 +140,7 @@ def _parse(
 
     Raises:
         MultiPartParserError: it is not a whole multipart form, or a file's name cannot be accepted.
-        RequestDataTooBig: it is larger than a picture may be.
+        RequestDataTooBig: it is larger than it may be.
     """
     bounded = BoundedStream(stream, limit=limit)
     parser = _StrictMultiPartParser(meta, cast("Any", bounded), request.upload_handlers, request.encoding)

@@ -25,8 +25,8 @@ from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
 from classifier.querysets import PredictionQuerySet
-from classifier.services import predict, set_label
-from classifier.uploads import bound_upload
+from classifier.services import Upload, predict, set_label
+from classifier.uploads import bound_form
 from training.class_names import display_name
 from training.models import ModelVersion
 
@@ -44,7 +44,7 @@ def _answer(request: HttpRequest, file: UploadedFile[Any]) -> Answer:
     if file.size is None or file.size > settings.IMAGE_MAX_BYTES:
         return _too_large(name)
     try:
-        made = predict(owner=cast("Any", request.user), data=file.read(), file_name=name, source=Source.PAGE)
+        made = predict(owner=cast("Any", request.user), upload=Upload(file.read(), name), source=Source.PAGE)
     except ImageRejected as rejected:
         return Answer(file_name=name, problem=str(rejected.detail), status=rejected.status)
     except ModelNotReady:
@@ -84,7 +84,7 @@ def classify(request: HttpRequest) -> HttpResponse:
 def classify_answer(request: HttpRequest) -> HttpResponse:
     """Answer one picture with a fragment of HTML and the status that the API would give."""
     try:
-        bound_upload(request)
+        bound_form(request, pictures=1, max_bytes=settings.IMAGE_MAX_BYTES)
         return _one_answer(request)
     except RequestDataTooBig:
         answer = _too_large("")

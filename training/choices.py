@@ -38,6 +38,7 @@ class Reason(models.TextChoices):
     NO_PROGRESS = "no_progress", _("The work stopped advancing")
     KILLED = "killed", _("The process was killed from outside")
     WORKER_LOST = "worker_lost", _("The worker was lost too often")
+    CANCELLED = "cancelled", _("Somebody cancelled it")
     DEPENDENCY = "dependency", _("The run it was to follow did not succeed")
     ERROR = "error", _("An unexpected error")
 

@@ -98,6 +98,7 @@ def hold_devices(count: int) -> Iterator[HeldDevices | None]:
             if len(held) < wanted and _lock(name, locks):
                 held.append(number)
         if len(held) < wanted:
+            locks.close()
             yield None
         else:
             yield HeldDevices(ids=tuple(gpus[number].id for number in held) if gpus else ())

@@ -53,6 +53,21 @@ def ring(task: str, pk: int) -> Bell:
     return bell
 
 
+def count_messages(queue: str) -> int:
+    """Return how many messages wait in one of the broker's queues; those that a worker has taken do not count.
+
+    Raises:
+        OperationalError: the broker does not answer.
+    """
+    with current_app.connection_for_read(transport_options=_NO_RETRIES) as connection:
+        try:
+            return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
+        except connection.channel_errors:  # there is no queue without a message
+            return 0
+        except connection.connection_errors as error:  # it was lost after it had been made
+            raise OperationalError(str(error)) from error
+
+
 def _send(bell: Bell, task: str, pk: int) -> None:
     bell.was_heard = False
     try:

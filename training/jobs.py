@@ -177,6 +177,7 @@ class Job(models.Model):
                     cancel_requested=True,
                     cancel_requested_by=by,
                     status=Case(When(is_queued, then=Value(JobStatus.CANCELLED)), default=F("status")),
+                    reason=Case(When(is_queued, then=Value(Reason.CANCELLED)), default=F("reason")),
                     finished_at=Case(When(is_queued, then=Now()), default=F("finished_at")),
                 )
             )
@@ -188,7 +189,14 @@ class Job(models.Model):
     def drop_cancelled(cls, pk: int) -> bool:
         """QUEUED → CANCELLED of a job that was given back in the moment in which its end was asked for."""
         asked = cls.objects.filter(cancel_requested=True)
-        return cls._end(pk, asked, source=JobStatus.QUEUED, to=JobStatus.CANCELLED, cause=Cause.CANCELLED)
+        return cls._end(
+            pk,
+            asked,
+            source=JobStatus.QUEUED,
+            to=JobStatus.CANCELLED,
+            cause=Cause.CANCELLED,
+            reason=Reason.CANCELLED,
+        )
 
     @classmethod
     def abandon(cls, pk: int, *, detail: str) -> bool:
@@ -247,7 +255,14 @@ class Job(models.Model):
         goes_on, exhausted = expired.filter(cancel_requested=False), Q(attempts__gte=MAX_ATTEMPTS)
         running, cause = JobStatus.RUNNING, Cause.LEASE_EXPIRED
         return (
-            cls._end(pk, expired.filter(cancel_requested=True), source=running, to=JobStatus.CANCELLED, cause=cause)
+            cls._end(
+                pk,
+                expired.filter(cancel_requested=True),
+                source=running,
+                to=JobStatus.CANCELLED,
+                cause=cause,
+                reason=Reason.CANCELLED,
+            )
             or cls._end(
                 pk,
                 goes_on.filter(exhausted),
@@ -326,7 +341,7 @@ class Job(models.Model):
         Raises:
             FenceLostError: the job is no longer this worker's.
         """
-        self._finish(JobStatus.CANCELLED, cause=Cause.CANCELLED, **fields)
+        self._finish(JobStatus.CANCELLED, cause=Cause.CANCELLED, reason=Reason.CANCELLED, **fields)
 
     def release(self) -> None:
         """RUNNING → QUEUED at a worker's shutdown; the claim does not count as an attempt.

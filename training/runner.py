@@ -83,7 +83,9 @@ def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timin
 def execute_next_import() -> None:
     """Carry out the import whose turn it is, whichever it was that somebody rang for."""
     for pk in DatasetImport.objects.claimable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]:
-        if _carry_out(DatasetImport, pk, lambda job: _execute(job, ImportWork(job), timings=TIMINGS)):
+        if _carry_out(
+            DatasetImport, pk, lambda job: _execute(job, ImportWork(job, listener=ignore_event), timings=TIMINGS)
+        ):
             break
     _ring_for_next(DatasetImport, EXECUTE_IMPORT)
 

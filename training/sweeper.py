@@ -11,10 +11,11 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db.models import ExpressionWrapper, Q, Value, fields
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from training.choices import TERMINAL_STATUSES, JobStatus
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, ring
+from training.choices import TERMINAL_STATUSES, JobStatus, QueueName
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, count_messages, ring
 from training.import_work import remove_traces
 from training.jobs import Job
 from training.mirror import runs_behind
@@ -33,16 +34,17 @@ logger = logging.getLogger(__name__)
 
 def sweep() -> None:
     """Take back jobs whose worker is gone, ring for those that wait, and remove what ended jobs left."""
-    for model, task in ((TrainingRun, EXECUTE_RUN), (DatasetImport, EXECUTE_IMPORT)):
-        _sweep_jobs(model, task=task)
+    for model in (TrainingRun, DatasetImport):
+        _take_back(model)
     _abandon_followers()
+    _ring_again()
     _mirror()
     _remove_leftovers()
     _remove_orphan_uploads()
     Worker.objects.filter(last_seen_at__lt=_ago(_FORGOTTEN_WORKER)).delete()
 
 
-def _sweep_jobs(model: type[Job], *, task: str) -> None:
+def _take_back(model: type[Job]) -> None:
     taken_back = model.objects.reap_expired()
     if taken_back:
         logger.warning("%d %s lost their worker", taken_back, model._meta.verbose_name_plural)
@@ -50,7 +52,26 @@ def _sweep_jobs(model: type[Job], *, task: str) -> None:
     given_back = model.objects.filter(status=JobStatus.QUEUED, cancel_requested=True)
     for pk in list(given_back.values_list("pk", flat=True)):
         model.drop_cancelled(pk)
-    for pk, fence in model.objects.claimable().in_turn().values_list("pk", "fence")[:_RUNG_AT_ONCE]:
+
+
+def _ring_again() -> None:
+    """Ring for jobs that wait while fewer messages do: messages were lost, or met workers that were not free.
+
+    Never for more than that, or the messages of a queue behind a long run would grow without end.
+    """
+    waiting = [
+        (task, pk, fence)
+        for model, task in ((TrainingRun, EXECUTE_RUN), (DatasetImport, EXECUTE_IMPORT))
+        for pk, fence in model.objects.claimable().in_turn().values_list("pk", "fence")[:_RUNG_AT_ONCE]
+    ]
+    if not waiting:
+        return
+    try:
+        missing = len(waiting) - count_messages(QueueName.TRAINING)
+    except OperationalError as error:
+        logger.warning("The broker does not answer: %s", error)
+        return
+    for task, pk, fence in waiting[: max(missing, 0)]:
         if _is_due(f"rung:{task}:{pk}:{fence}", seconds=RING_AGAIN_SECONDS):
             ring(task, pk)
 

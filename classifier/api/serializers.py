@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any, Final
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from drf_spectacular.utils import (
+    OpenApiExample,
+    PolymorphicProxySerializer,
+    extend_schema_field,
+    extend_schema_serializer,
+)
 from rest_framework import serializers
 
+from classifier.images import ImageRejected
 from classifier.models import Prediction
 from training.class_names import display_name
 
@@ -25,6 +34,59 @@ class PictureSerializer(serializers.Serializer[Any]):
     """A picture to classify."""
 
     file = PictureField(help_text="JPEG, PNG, WEBP, GIF or BMP, of any size within the limits.")
+
+
+class PicturesSerializer(serializers.Serializer[Any]):
+    """Pictures to classify."""
+
+    files = serializers.ListField(
+        child=PictureField(), help_text="JPEG, PNG, WEBP, GIF or BMP files; the answers come in their order."
+    )
+
+
+@extend_schema_field({"type": "string", "contentEncoding": "base64"})
+class Base64Field(serializers.Field[bytes, str, str, Any]):
+    """Bytes as base64, with or without the beginning of a data URL; line breaks are allowed."""
+
+    default_error_messages = {"not_base64": gettext_lazy("This is not base64.")}
+
+    def to_internal_value(self, data: object) -> bytes:
+        """Return the bytes.
+
+        Raises:
+            ValidationError: it is no base64.
+        """
+        text = data if isinstance(data, str) else ""
+        if text.startswith("data:"):
+            text = text.partition(";base64,")[2]
+        try:
+            decoded = base64.b64decode("".join(text.split()), validate=True)
+        except ValueError:
+            decoded = b""
+        if not decoded:
+            self.fail("not_base64")
+        return decoded
+
+    def to_representation(self, value: bytes) -> str:
+        """Return the base64."""
+        return base64.b64encode(value).decode()
+
+
+class EncodedPictureSerializer(serializers.Serializer[Any]):
+    """A picture to classify, in base64."""
+
+    image = Base64Field(help_text="A JPEG, PNG, WEBP, GIF or BMP file in base64, with or without `data:…;base64,`.")
+
+    def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401  # whatever the JSON holds
+        """Refuse what is not asked for.
+
+        Raises:
+            ValidationError: there are other keys, or the image is missing or no base64.
+        """
+        unknown = sorted(set(data) - set(self.fields)) if isinstance(data, dict) else []
+        if unknown:
+            raise serializers.ValidationError({unknown[0]: [_("There is no such key here.")]}, code="unknown_key")
+        return super().to_internal_value(data)
 
 
 class RankedClassSerializer(serializers.Serializer[Any]):
@@ -76,6 +138,31 @@ class AnswerSerializer(serializers.Serializer[Any]):
     prediction_id = serializers.IntegerField(help_text="Key of the answer in one's history.")
 
 
+class ItemFaultSerializer(serializers.Serializer[Any]):
+    """Why a picture has no answer."""
+
+    code = serializers.CharField(help_text="What is wrong, for programs.")
+    detail = serializers.CharField()
+
+
+class ItemErrorSerializer(serializers.Serializer[Any]):
+    """What stands in the place of an answer."""
+
+    error = ItemFaultSerializer()
+
+
+class AnswersSerializer(serializers.Serializer[Any]):
+    """The answers to several pictures."""
+
+    predictions = PolymorphicProxySerializer(
+        component_name="AnswerOrError",
+        serializers=[AnswerSerializer, ItemErrorSerializer],
+        resource_type_field_name=None,
+        many=True,
+        help_text="In the order of the files.",
+    )
+
+
 @extend_schema_serializer(
     examples=[
         OpenApiExample(
@@ -114,6 +201,13 @@ class ModelInfoSerializer(serializers.Serializer[Any]):
     total_parameters = serializers.IntegerField()
     trainable_parameters = serializers.IntegerField()
     device = serializers.CharField()
+
+
+def item_body(result: Prediction | ImageRejected) -> dict[str, Any]:
+    """Return the shape of one item of `AnswersSerializer`: an answer, or why there is none."""
+    if isinstance(result, ImageRejected):
+        return {"error": {"code": result.code, "detail": str(result.detail)}}
+    return answer_body(result)
 
 
 def answer_body(prediction: Prediction) -> dict[str, Any]:

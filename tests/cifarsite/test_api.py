@@ -52,6 +52,8 @@ def test_the_front_door_links_to_everything(stranger: Program) -> None:
         "classes": f"{root}/classes",
         "model_info": f"{root}/model/info",
         "predict": f"{root}/predict",
+        "batch_predict": f"{root}/batch_predict",
+        "predict_base64": f"{root}/predict_base64",
         "runs": f"{root}/runs",
         "queues": f"{root}/queues",
         "schema": f"{root}/schema",

@@ -11,7 +11,7 @@ from classifier.file_names import find_name_fault, harmless_name
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
-from classifier.services import predict, set_label
+from classifier.services import Upload, predict, set_label
 from tests.tiny_model import SCALE, picture
 from training.exceptions import ServiceError
 from training.models import ModelVersion
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 
 
 def ask(user: User, data: bytes | None = None, *, name: str = "cat.png") -> Prediction:
-    return predict(owner=user, data=picture(3) if data is None else data, file_name=name, source=Source.COMMAND)
+    return predict(owner=user, upload=Upload(picture(3) if data is None else data, name), source=Source.COMMAND)
 
 
 def test_the_answer_is_kept_whole(user: User, champion: ModelVersion) -> None:

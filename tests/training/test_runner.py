@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -16,12 +17,14 @@ from pytest_django import Settings
 from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, make_config
 from tests.fixtures import StubEngine
 from training import import_work, run_work, runner
-from training.choices import ImportSource, JobStatus, ModelState, Reason
+from training.choices import ImportSource, JobStatus, ModelState, Priority, Reason
+from training.devices import Gpu, hold_devices
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
 from training.engine.events import Event, FinishedEvent
 from training.jobs import MAX_ATTEMPTS
 from training.mirror import describe_run
 from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, TrainingRun
-from training.runner import execute_import, execute_run
+from training.runner import execute_import, execute_next_import, execute_next_run, execute_run
 from training.services import request_import
 from training.stopping import worker_stopping
 from training.supervisor import Timings
@@ -54,6 +57,74 @@ def at(kind: str, action: Callable[[], object]) -> Callable[[Event], None]:
             waiting.pop()()
 
     return listen
+
+
+class TestTurns:
+    @pytest.fixture(autouse=True)
+    def _engine(self, stub_engine: StubEngine) -> None:
+        """Use the stand-in."""
+
+    def test_whoever_is_rung_for_the_first_in_turn_is_trained(self, rung: list[tuple[str, int]]) -> None:
+        runs = [
+            TrainingRunFactory.create(config=make_config(epochs=1), priority=priority)
+            for priority in (Priority.LOW, Priority.NORMAL, Priority.HIGH)
+        ]
+        execute_next_run(timings=QUICK)
+        states = [TrainingRun.objects.get(pk=run.pk).status for run in runs]
+        assert states == [JobStatus.QUEUED, JobStatus.QUEUED, JobStatus.SUCCEEDED]
+        assert rung == [(EXECUTE_RUN, runs[1].pk)]  # whose turn it is now
+
+    def test_a_run_is_followed_by_the_one_that_waited_for_it(self, rung: list[tuple[str, int]]) -> None:
+        first = TrainingRunFactory.create(config=make_config(epochs=1))
+        second = TrainingRunFactory.create(config=make_config(epochs=1), after=first)
+        execute_next_run(timings=QUICK)
+        assert rung == [(EXECUTE_RUN, second.pk)]
+
+    def test_a_machine_trains_no_more_than_it_has_devices_for(self) -> None:
+        run = TrainingRunFactory.create(config=make_config(epochs=1))
+        with hold_devices(1):
+            execute_next_run(timings=QUICK)
+            execute_run(run.pk, timings=QUICK)
+        run.refresh_from_db()
+        assert (run.status, run.fence) == (JobStatus.QUEUED, 0)
+
+    def test_a_run_for_more_cards_than_there_are_is_left_to_other_machines(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("training.devices.list_gpus", lambda: (Gpu(id="7", name="Alpha"),))
+        wide = TrainingRunFactory.create(config=make_config(devices=2))
+        narrow = TrainingRunFactory.create(config=make_config(epochs=1))
+        execute_next_run(timings=QUICK)
+        wide.refresh_from_db()
+        narrow.refresh_from_db()
+        assert (wide.status, narrow.status) == (JobStatus.QUEUED, JobStatus.SUCCEEDED)
+
+    def test_an_engine_sees_its_own_cards(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("training.devices.list_gpus", lambda: (Gpu(id="7", name="Alpha"),))
+        seen: list[dict[str, str]] = []
+        original = runner.supervise
+
+        def supervise(*args: Any, environment: dict[str, str], **options: Any) -> object:
+            seen.append(environment)
+            return original(*args, environment=environment, **options)
+
+        monkeypatch.setattr(runner, "supervise", supervise)
+        TrainingRunFactory.create(config=make_config(epochs=1))
+        execute_next_run(timings=QUICK)
+        assert seen == [{"CUDA_VISIBLE_DEVICES": "7"}]
+
+    def test_imports_take_turns_too(self, rung: list[tuple[str, int]]) -> None:
+        first, second = DatasetImportFactory.create_batch(2)
+        execute_next_import()
+        first.refresh_from_db()
+        second.refresh_from_db()
+        assert (first.status, second.status) == (JobStatus.SUCCEEDED, JobStatus.QUEUED)
+        assert rung == [(EXECUTE_IMPORT, second.pk)]
+
+    def test_without_any_job_nothing_happens(self, rung: list[tuple[str, int]]) -> None:
+        execute_next_run(timings=QUICK)
+        execute_next_import()
+        assert rung == []
 
 
 class TestRun:

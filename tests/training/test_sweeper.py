@@ -11,15 +11,17 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from pytest_django import Settings
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.factories import DatasetFactory, DatasetImportFactory, ModelVersionFactory, TrainingRunFactory
 from training import sweeper
-from training.choices import ImportSource, JobStatus
+from training.choices import ImportSource, JobStatus, QueueName, Reason
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN
 from training.jobs import MAX_ATTEMPTS, Job
 from training.models import DatasetImport, Promotion, TrainingRun, Worker
+from training.services import pause_queue
 from training.sweeper import sweep
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
@@ -30,6 +32,14 @@ def _forgetful_cache() -> Iterator[None]:
     cache.clear()
     yield
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def messages(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What waits in the broker's queue."""
+    waiting: list[str] = []
+    monkeypatch.setattr(sweeper, "count_messages", lambda _queue: len(waiting))
+    return waiting
 
 
 @pytest.fixture(autouse=True)
@@ -54,6 +64,55 @@ def test_queued_jobs_are_rung_for_but_not_again_at_once(rung: list[tuple[str, in
     sweep()
     sweep()
     assert rung == [(EXECUTE_RUN, run.pk), (EXECUTE_IMPORT, job.pk)]
+
+
+def test_a_job_whose_message_waits_still_is_not_rung_for(rung: list[tuple[str, int]], messages: list[str]) -> None:
+    runs = TrainingRunFactory.create_batch(3)
+    messages[:] = ["one", "another"]
+    sweep()
+    assert rung == [(EXECUTE_RUN, runs[0].pk)]
+    messages.append("this one")
+    sweep()
+    assert len(rung) == 1
+
+
+def test_a_job_that_may_not_start_is_not_rung_for(rung: list[tuple[str, int]]) -> None:
+    first = TrainingRunFactory.create()
+    TrainingRunFactory.create(after=first)
+    sweep()
+    assert rung == [(EXECUTE_RUN, first.pk)]
+    pause_queue(name=QueueName.TRAINING, by=None)
+    cache.clear()
+    sweep()
+    assert len(rung) == 1
+
+
+@pytest.mark.parametrize("status", [JobStatus.FAILED, JobStatus.CANCELLED])
+def test_a_run_whose_predecessor_did_not_succeed_is_cancelled_and_says_so(status: JobStatus) -> None:
+    first = TrainingRunFactory.create(status=status)
+    second = TrainingRunFactory.create(after=first)
+    third = TrainingRunFactory.create(after=second)
+    sweep()
+    sweep()
+    for run in (second, third):
+        run.refresh_from_db()
+        assert (run.status, run.reason) == (JobStatus.CANCELLED, Reason.DEPENDENCY)
+    assert second.detail == f"Run {first.pk}, which it was to follow, did not succeed."
+
+
+def test_without_the_broker_nobody_is_rung_and_the_rest_is_done(
+    rung: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_queue: str) -> int:
+        raise OperationalError
+
+    monkeypatch.setattr(sweeper, "count_messages", fail)
+    TrainingRunFactory.create()
+    lost = TrainingRunFactory.create(status=JobStatus.RUNNING)
+    expire(lost)
+    sweep()
+    lost.refresh_from_db()
+    assert (lost.status, rung) == (JobStatus.QUEUED, [])
 
 
 def test_a_lost_message_is_rung_again_later(rung: list[tuple[str, int]], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -155,13 +155,15 @@ class Trainer:
             raise StopRequested(step=self.step, checkpoint=self.last_checkpoint)
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint of the same configuration, data and phase.
+        """Continue from a checkpoint of the same configuration, data and phase; this run may have more epochs.
+
+        Its schedules are those of its whole length from the next step on.
 
         Raises:
-            CheckpointError: It belongs to another run.
+            CheckpointError: It belongs to another run, or to a longer one.
         """
         state = checkpoint.state
-        if state["identity"] != self._identity():
+        if not self._continues(state["identity"]):
             raise CheckpointError(f"{checkpoint.path} belongs to another configuration or dataset.")
         tensors = checkpoint.tensors
         self.network.load_state_dict(strip(tensors, prefix="network."))
@@ -342,6 +344,12 @@ class Trainer:
     def _epoch_of_last_step(self) -> int:
         """Return the epoch, counted from 1, to which the last step belongs."""
         return (self.position.step - 1) // self.steps_per_epoch + 1
+
+    def _continues(self, identity: Mapping[str, Any]) -> bool:
+        """Whether what a checkpoint shares with its run is this run's, or that of the same run with fewer epochs."""
+        epochs = identity["config"]["epochs"]
+        config = {**identity["config"], "epochs": self.config.epochs}
+        return epochs <= self.config.epochs and {**identity, "config": config} == self._identity()
 
     def _identity(self) -> dict[str, Any]:
         """Return what a checkpoint must share with the run that continues from it."""

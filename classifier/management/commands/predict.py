@@ -17,7 +17,7 @@ from classifier.api.serializers import answer_body
 from classifier.choices import Source
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
-from classifier.services import predict
+from classifier.services import Upload, predict
 from training.class_names import display_name
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Command(BaseCommand):
     def _answer(self, file: Path, *, owner: User, as_json: bool) -> dict[str, Any]:
         try:
             data = _read(file)
-            prediction = predict(owner=owner, data=data, file_name=file.name, source=Source.COMMAND)
+            prediction = predict(owner=owner, upload=Upload(data, file.name), source=Source.COMMAND)
         except ModelNotReady as error:
             raise CommandError(str(error)) from error
         except ImageRejected as rejected:

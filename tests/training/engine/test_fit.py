@@ -178,7 +178,20 @@ def test_other_seed_is_another_run(dataset: Dataset, tmp_path: Path, uninterrupt
     assert not torch.equal(final_state(trainer)["network.head.weight"], uninterrupted["network.head.weight"])
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 3}, {"learning_rate": 0.2}])
+def test_a_run_that_is_extended_ends_like_one_that_was_as_long_from_the_start(dataset: Dataset, tmp_path: Path) -> None:
+    """With schedules that do not depend on the length."""
+    steady = {"schedule": "step", "step_epochs": 1, "start_crop_size": 32, "full_size_from": 0.0}
+    whole = make_trainer(tiny_config(dataset.path, epochs=3, **steady), dataset, tmp_path / "whole")
+    whole.train()
+    make_trainer(tiny_config(dataset.path, epochs=2, **steady), dataset, tmp_path).train()
+    extended = make_trainer(tiny_config(dataset.path, epochs=3, **steady), dataset, tmp_path)
+    extended.restore(load_newest_checkpoint(tmp_path / "checkpoints"))
+    assert extended.position.step == 8
+    extended.train()
+    assert_identical(final_state(extended), final_state(whole))
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"epochs": 1}, {"learning_rate": 0.2}])
 def test_checkpoint_of_another_configuration_is_refused(
     config: TrainConfig, dataset: Dataset, tmp_path: Path, change: dict[str, object]
 ) -> None:

@@ -1,0 +1,172 @@
+"""The API's answers to pictures: one in a form, several in a form, one in base64."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from django.conf import settings
+from django.core.files.uploadedfile import UploadedFile
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from classifier.api.naming import LANGUAGE, NO_MODEL, NamingView
+from classifier.api.parsers import PictureFormParser, PictureJsonParser, json_limit
+from classifier.api.serializers import (
+    AnswerSerializer,
+    AnswersSerializer,
+    EncodedPictureSerializer,
+    PictureSerializer,
+    PicturesSerializer,
+    answer_body,
+    item_body,
+)
+from classifier.choices import Source
+from classifier.services import Upload, predict, predict_many
+from classifier.uploads import bound_body, bound_form
+from training.api.serializers import problem_responses
+
+_REFUSALS = {
+    401: "No valid token and no session.",
+    403: "A session without its CSRF token.",
+    413: "Too many bytes or pixels.",
+    415: "Not the media type that is asked for, or not a picture that is accepted.",
+    422: "A damaged picture.",
+    503: NO_MODEL,
+}
+
+
+class PredictView(NamingView):
+    """Classify a picture."""
+
+    parser_classes = (PictureFormParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Bound the upload before anything, the check of the session's CSRF token included, reads it."""
+        bound_form(request._request, pictures=1, max_bytes=settings.IMAGE_MAX_BYTES)  # its documented attribute
+        super().initial(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="predict",
+        tags=["Pictures"],
+        summary="Classify a picture",
+        description="Classifies one picture and keeps the answer in the caller's history.",
+        parameters=[LANGUAGE],
+        request={"multipart/form-data": PictureSerializer},
+        responses={
+            (200, "application/json"): AnswerSerializer,
+            **problem_responses(
+                descriptions={
+                    400: "No file, more than one, a file without a usable name, or a form that cannot be read.",
+                    **_REFUSALS,
+                }
+            ),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Answer with the classes' probabilities."""
+        upload = _read(_only_file(request))
+        return Response(answer_body(predict(owner=_asker(request), upload=upload, source=Source.API)))
+
+
+class BatchPredictView(NamingView):
+    """Classify several pictures."""
+
+    parser_classes = (PictureFormParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Bound the upload before anything reads it."""
+        pictures, most = settings.BATCH_MAX_IMAGES, settings.BATCH_MAX_BYTES
+        bound_form(request._request, pictures=pictures, max_bytes=most)  # its documented attribute
+        super().initial(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="batch_predict",
+        tags=["Pictures"],
+        summary="Classify several pictures",
+        description=(
+            "Classifies up to 32 pictures, or as many as the site is set to, and keeps the answers in the caller's "
+            "history. The answers come in the order of the files; in place of one that was refused stands its error."
+        ),
+        parameters=[LANGUAGE],
+        request={"multipart/form-data": PicturesSerializer},
+        responses={
+            (200, "application/json"): AnswersSerializer,
+            **problem_responses(
+                descriptions={
+                    400: "No file, too many, or a form that cannot be read.",
+                    **{status: _REFUSALS[status] for status in (401, 403, 413, 503)},
+                    415: "Not a form.",
+                }
+            ),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Answer for each picture."""
+        uploads = [_read(file) for file in _several_files(request)]
+        results = predict_many(owner=_asker(request), uploads=uploads, source=Source.API)
+        return Response({"predictions": [item_body(result) for result in results]})
+
+
+class EncodedPredictView(NamingView):
+    """Classify a picture in base64."""
+
+    parser_classes = (PictureJsonParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Bound the body before anything reads it."""
+        bound_body(request._request, limit=json_limit())  # its documented attribute
+        super().initial(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="predict_base64",
+        tags=["Pictures"],
+        summary="Classify a picture in base64",
+        description="As “Classify a picture”, for programs that speak JSON alone.",
+        parameters=[LANGUAGE],
+        request={"application/json": EncodedPictureSerializer},
+        responses={
+            (200, "application/json"): AnswerSerializer,
+            **problem_responses(
+                descriptions={400: "No JSON, unknown keys, or an image that is not base64.", **_REFUSALS}
+            ),
+        },
+    )
+    def post(self, request: Request) -> Response:
+        """Answer with the classes' probabilities."""
+        body = EncodedPictureSerializer(data=request.data)
+        body.is_valid(raise_exception=True)
+        upload = Upload(data=body.validated_data["image"], name=None)
+        return Response(answer_body(predict(owner=_asker(request), upload=upload, source=Source.API)))
+
+
+def _asker(request: Request) -> Any:  # noqa: ANN401  # signed in, or the view would not have been reached
+    return request.user
+
+
+def _read(file: UploadedFile[Any]) -> Upload:
+    return Upload(data=file.read(), name=file.name or "")
+
+
+def _only_file(request: Request) -> UploadedFile[Any]:
+    files = request.FILES.getlist("file")
+    if len(files) == 1:
+        return cast("UploadedFile[Any]", files[0])
+    message = _("Give one picture at a time.") if files else _("Give a picture, with its name, in the field “file”.")
+    raise ValidationError({"file": [message]}, code="too_many" if files else "required")
+
+
+def _several_files(request: Request) -> list[UploadedFile[Any]]:
+    files = request.FILES.getlist("files")
+    limit = settings.BATCH_MAX_IMAGES
+    if 0 < len(files) <= limit:
+        return cast("list[UploadedFile[Any]]", files)
+    if files:
+        message = ngettext(
+            "Give at most %(limit)d picture at a time.", "Give at most %(limit)d pictures at a time.", limit
+        ) % {"limit": limit}
+        raise ValidationError({"files": [message]}, code="too_many")
+    raise ValidationError({"files": [_("Give pictures, with their names, in the field “files”.")]}, code="required")
