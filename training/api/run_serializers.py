@@ -199,6 +199,7 @@ class RunPageSerializer(serializers.Serializer[Any]):
     results = RunSerializer(many=True)
 
 
+@extend_schema_serializer(examples=[])  # not those of the shorter form
 class RunDetailSerializer(RunSerializer):
     """A training run with its settings, its figures and its history."""
 
