@@ -238,7 +238,7 @@ class TestRead:
             done = TrainingRunFactory.create(status=JobStatus.SUCCEEDED, dataset=dataset, wall_seconds=1.0)
             ModelVersionFactory.create(run=done)
         # The token's owner, two of permissions, the page, eight about what waits.
-        with django_assert_num_queries(11):
+        with django_assert_num_queries(12):
             assert len(trainer.ask("get", RUNS).json()["results"]) == 3 * count
 
     def test_one_run(self, trainer: Caller) -> None:
