@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from django.conf import settings
 from django.core.files.storage import storages
@@ -173,6 +173,7 @@ def _walk(path: Path) -> Iterator[Path]:
 
 
 def _remote() -> RemoteStore:
-    from training.remote_store import RemoteStore  # noqa: PLC0415 - boto3 is 30 MB that a local store does without
+    from training.remote_store import ArtifactStorage, RemoteStore  # noqa: PLC0415 - boto3 is 30 MB locally for nothing
 
-    return RemoteStore(storages["default"], root=artifacts(), drafts=artifacts(DRAFTS))
+    storage = cast("ArtifactStorage", storages["default"])
+    return RemoteStore(storage, root=artifacts(), drafts=artifacts(DRAFTS))

@@ -24,12 +24,12 @@ def make(folder: Path, *, content: bytes = b"weights") -> Path:
     return target
 
 
-def forge(target: Path, contents: list[tarfile.TarInfo | tuple[str, bytes]], **manifest: Any) -> Path:
+def forge(target: Path, content: list[tarfile.TarInfo | tuple[str, bytes]], **manifest: Any) -> Path:
     """Write a tar by hand; `manifest` is added as its last member when there is any."""
     if manifest:
-        contents = [*contents, ("manifest.json", json.dumps(manifest).encode())]
+        content = [*content, ("manifest.json", json.dumps(manifest).encode())]
     with tarfile.open(target, "w") as tar:
-        for member in contents:
+        for member in content:
             if isinstance(member, tarfile.TarInfo):
                 tar.addfile(member)
             else:
