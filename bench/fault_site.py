@@ -36,10 +36,10 @@ from training.exceptions import NameTakenError
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
 from training.services import request_import, request_run
 
-MACHINES: Final = ("north", "south", "west", "east")
+MACHINES: Final = ("north", "south", "west", "east", "hill", "lake", "wood")
 SWEEPER: Final = "sweeper"
 IMPORT_EVERY: Final = 20  # of so many jobs one is an import
-_ASKED_EVERY_SECONDS: Final = 0.2
+_ASKED_EVERY_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)

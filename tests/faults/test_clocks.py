@@ -23,7 +23,9 @@ TWO_HOURS = 7200
 
 def call_for_sweep() -> None:
     """Do what beat does."""
-    current_app.send_task(SWEEP, **settings.CELERY_BEAT_SCHEDULE["sweep"].get("options", {}))
+    with current_app.connection_for_write() as connection:
+        options = settings.CELERY_BEAT_SCHEDULE["sweep"].get("options", {})
+        current_app.send_task(SWEEP, connection=connection, **options)
 
 
 @pytest.mark.parametrize("seconds_off", [TWO_HOURS, -TWO_HOURS])
