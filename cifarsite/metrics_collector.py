@@ -94,7 +94,7 @@ def _epochs() -> Iterator[Metric]:
     yield last
 
 
-def _last_epochs() -> Iterable[dict[str, Any]]:
+def _last_epochs() -> Iterable[Any]:
     newest = EpochMetric.objects.filter(run=OuterRef("run")).order_by("-phase", "-epoch").values("pk")[:1]
     last = EpochMetric.objects.filter(run__status=JobStatus.RUNNING, pk=Subquery(newest))
     return last.order_by("run").values("run_id", "seconds")

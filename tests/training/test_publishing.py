@@ -51,7 +51,12 @@ class TestLease:
         remote_artifacts.settings.HEARTBEAT_SECONDS = 0.05
         renewals: list[None] = []
         monkeypatch.setattr(job, "renew_lease", lambda: renewals.append(None))
-        assert do_beside_lease(job, lambda: time.sleep(0.5) or 7) == 7
+
+        def work() -> int:
+            time.sleep(0.5)
+            return 7
+
+        assert do_beside_lease(job, work) == 7
         assert len(renewals) > 1
 
     def test_a_job_that_was_taken_away_is_left_at_once(
@@ -109,7 +114,12 @@ class TestCheckpoints:
         self, remote_artifacts: RemoteArtifacts, job: TrainingRun, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         started: list[str] = []
-        monkeypatch.setattr(publishing, "publish", lambda location: (started.append(location), time.sleep(0.2)))
+
+        def publish(location: str) -> None:
+            started.append(location)
+            time.sleep(0.2)
+
+        monkeypatch.setattr(publishing, "publish", publish)
         publisher = CheckpointPublisher("runs/1/1")
         for step in (10, 20, 30):
             publisher.submit(announce(step=step))

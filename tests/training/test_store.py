@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -125,7 +126,7 @@ class TestRemote:
         storage = storages["default"]
         save = storage.save
 
-        def fail_at_b(name: str, content: object) -> str:
+        def fail_at_b(name: str, content: Any) -> str:
             if name.endswith("/b"):
                 raise ClientError({"Error": {"Code": "XMinioStorageFull"}}, "PutObject")
             return str(save(name, content))
@@ -146,7 +147,12 @@ class TestRemote:
         saved: list[str] = []
         storage = storages["default"]
         save = storage.save
-        monkeypatch.setattr(storage, "save", lambda name, content: (saved.append(name), save(name, content))[1])
+
+        def note(name: str, content: Any) -> str:
+            saved.append(name)
+            return str(save(name, content))
+
+        monkeypatch.setattr(storage, "save", note)
         publish(LOCATION)
         assert saved == []
         write(artifacts_root, {"b": b"3"})

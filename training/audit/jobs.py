@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -23,7 +24,7 @@ def check_leases() -> Iterator[Finding]:
                 kind="expired_lease",
                 subject=str(job),
                 sentence=_("It is running, and its worker was not heard of since its lease ended."),
-                repair=lambda model=model, pk=job.pk: _reap(model, pk),
+                repair=partial(_reap, model, job.pk),
             )
 
 
