@@ -77,6 +77,12 @@ def measure_arm(arm: str, *, dataset: Dataset, test: Split, seed: int, options: 
     return {"arm": arm, "seed": seed, "test_accuracy": accuracy, "epochs": config.epochs, **times}
 
 
+def average(runs: list[dict[str, Any]]) -> dict[str, float]:
+    """Return the mean test accuracy of every arm that was measured."""
+    accuracies = {arm: [run["test_accuracy"] for run in runs if run["arm"] == arm] for arm in ARMS}
+    return {arm: statistics.mean(values) for arm, values in accuracies.items() if values}
+
+
 def measure_epoch(dataset: Dataset, *, images: int) -> dict[str, Any]:
     """Time one epoch of recipe `resnet18-finetune`."""
     config = TrainConfig.from_recipe("resnet18-finetune", dataset=dataset.name, epochs=1, pretrained="none", **EPOCH)
@@ -103,24 +109,23 @@ def main() -> int:
     test = take(dataset.test, per_class=TEST_PER_CLASS, class_count=classes)
     options: dict[str, object] = {"epochs": arguments.epochs, "weights_file": str(arguments.weights.resolve())}
     print(f"{'arm':>16} {'seed':>5} {'test accuracy':>14} {'seconds':>8} {'processor':>10}")
-    runs = []
-    for seed in range(arguments.seeds):
-        chosen = take(dataset.train, per_class=arguments.images // classes, class_count=classes, seed=seed)
-        part = replace(dataset, train=chosen)
-        runs += [measure_arm(arm, dataset=part, test=test, seed=seed, options=options) for arm in ARMS]
-    means = {arm: statistics.mean(run["test_accuracy"] for run in runs if run["arm"] == arm) for arm in ARMS}
-    print(", ".join(f"{arm}: {accuracy:.4f}" for arm, accuracy in means.items()))
-    figures = {
+    figures: dict[str, Any] = {
         "recipe": "imagenet-finetune",
         "architecture": "tf_efficientnet_lite0",
         "training_images": arguments.images,
         "test_images": len(test),
-        "test_accuracy_mean": means,
-        "runs": runs,
-        "resnet18_finetune_epoch": measure_epoch(dataset, images=arguments.epoch_images),
+        "runs": [],
         "device": choose_device("auto").describe_hardware(),
         "dataset": {"name": dataset.name, "sha256": dataset.sha256},
     }
+    for seed in range(arguments.seeds):
+        chosen = take(dataset.train, per_class=arguments.images // classes, class_count=classes, seed=seed)
+        part = replace(dataset, train=chosen)
+        for arm in ARMS:
+            figures["runs"].append(measure_arm(arm, dataset=part, test=test, seed=seed, options=options))
+            figures["test_accuracy_mean"] = average(figures["runs"])
+            save_result("finetune.json", figures, packages=("torch", "timm"))
+    figures["resnet18_finetune_epoch"] = measure_epoch(dataset, images=arguments.epoch_images)
     save_result("finetune.json", figures, packages=("torch", "timm"))
     return 0
 
