@@ -15,6 +15,7 @@ from pytest_django import Settings
 from cifarsite import bootstrap, checks
 from cifarsite.accounts.models import User
 from cifarsite.bootstrap import StartError, ensure_champion, plan_administrator, prepare_database
+from tests.fixtures import RemoteArtifacts
 from tests.tiny_model import build_package, register_version
 from training.choices import ModelState
 from training.models import ModelVersion, Promotion
@@ -149,6 +150,15 @@ def test_prepare_says_what_is_wrong(settings: Settings, tmp_path: Path) -> None:
 
     with pytest.raises(CommandError, match=rf"^ARTIFACTS_ROOT={tmp_path}/file/artifacts cannot be used: "):
         call_command("prepare")
+
+
+def test_prepare_says_what_is_wrong_with_the_store(remote_artifacts: RemoteArtifacts, settings: Settings) -> None:
+    remote_artifacts.bucket.delete()
+
+    with pytest.raises(CommandError) as caught:
+        call_command("prepare")
+    reason = "The bucket that ARTIFACTS_URL names does not exist."
+    assert str(caught.value) == f"ARTIFACTS_URL={settings.ARTIFACTS_URL} cannot be used: {reason}"
 
 
 def test_checks_are_content_with_a_complete_project(shipped: Path) -> None:

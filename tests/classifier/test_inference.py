@@ -17,6 +17,8 @@ from django.db import OperationalError
 from pytest_django import DjangoAssertNumQueries, Settings
 
 from classifier.inference import SCORE_FUNCTIONS, ChampionSlot, ModelNotReady, load_predictor, predictor, warm_up
+from tests.factories import ModelVersionFactory
+from tests.fixtures import RemoteArtifacts
 from tests.tiny_model import COLOURS, SCALE, build_package, crown, expected_logits, register_version, write_package
 from training.choices import ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS
@@ -112,6 +114,14 @@ def test_one_changed_byte_of_any_file_stops_a_new_process(artifacts: Path) -> No
             ChampionSlot().get()
         file.write_bytes(whole)
     assert ChampionSlot().get().version == version
+
+
+def test_a_damaged_copy_of_a_package_in_a_remote_store_is_fetched_again(remote_artifacts: RemoteArtifacts) -> None:
+    version = ModelVersionFactory.create()
+    (version.path / "model.onnx").write_bytes(b"torn")
+    with pytest.raises(ModelNotReady):
+        load_predictor(version)
+    assert load_predictor(version).version == version
 
 
 def test_a_missing_package_is_not_ready(artifacts: Path) -> None:
