@@ -82,7 +82,7 @@ def _read_gpu(line: str) -> dict[str, Any]:
 
 def _remember_parent(*, sender: WorkController, **_signal: object) -> None:
     _Report.pid = os.getpid()
-    _Report.node = sender.hostname
+    _Report.node = sender.hostname  # type: ignore[attr-defined]  # the stubs do not know it
 
 
 def _bind_to_parent(**_signal: object) -> None:
