@@ -47,6 +47,7 @@ FAULTS: Final[dict[str, tuple[Fault, int]]] = {
 case."""
 
 TWICE = ("clock_two_hours_off", "engine_stopped")
+SLOW = ("engine_stopped", "mlflow_down", "mlflow_hanging")
 NOT_INJECTED = {
     "batch worker killed at item k": "there is no batch classification yet",
     "restore of a backup on an empty host": "a test of its own: tests/training",

@@ -10,7 +10,7 @@ import time
 
 from django.test import Client
 
-from bench.fault_site import Site, stub_versions
+from bench.fault_site import Site, newest_stub_versions
 from cifarsite.accounts.models import User
 from tests.tiny_model import crown
 from tests.web_server import begin_archive_upload
@@ -34,10 +34,12 @@ def delete_package(site: Site) -> bool:
 
 
 def _crown_damaged(site: Site, *, delete: bool) -> bool:
+    if site.damaged_versions:
+        return False
     champion = ModelVersion.objects.champion()
     known = {name for _at, name, _class in list(site.visitor_seen())}
-    fresh = [version for version in stub_versions() if str(version) not in known and version != champion]
-    if champion is None or not fresh or site.damaged_versions:
+    fresh = [version for version in newest_stub_versions() if str(version) not in known and version != champion]
+    if champion is None or not fresh:
         return False
     version, graph = fresh[0], fresh[0].path / "model.onnx"
     hidden = version.path.with_name(f".hidden-{version.pk}")
@@ -65,8 +67,10 @@ def _crown_damaged(site: Site, *, delete: bool) -> bool:
 
 def promote(site: Site) -> bool:
     """Promote another version while pictures are being classified."""
-    others = [version for version in stub_versions()[-20:] if version.state != ModelState.CHAMPION]
-    if not others or site.damaged_versions:
+    if site.damaged_versions:
+        return False
+    others = [version for version in newest_stub_versions() if version.state != ModelState.CHAMPION]
+    if not others:
         return False
     promote_version(version=site.chance.choice(others), by=None)
     return True

@@ -36,10 +36,10 @@ from training.exceptions import NameTakenError
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
 from training.services import request_import, request_run
 
-MACHINES: Final = ("north", "south", "west", "east")
+MACHINES: Final = ("north", "south", "west", "east", "hill", "lake")
 SWEEPER: Final = "sweeper"
 IMPORT_EVERY: Final = 20  # of so many jobs one is an import
-_ASKED_EVERY_SECONDS: Final = 0.2
+_ASKED_EVERY_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -296,9 +296,9 @@ def expected_class(version: ModelVersion) -> int:
     return (1 - int(version.manifest["seed"]) // 100) % 10
 
 
-def stub_versions() -> list[ModelVersion]:
-    """Return the versions that the stand-in made, whose answers are known, with sound files."""
-    rows = ModelVersion.objects.exclude(run=None).order_by("pk")
+def newest_stub_versions() -> list[ModelVersion]:
+    """Return some of the newest versions that the stand-in made, whose answers are known."""
+    rows = ModelVersion.objects.exclude(run=None).order_by("-pk")[:15]
     return [version for version in rows if int(version.manifest["seed"]) % 100 != REAL]
 
 

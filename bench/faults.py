@@ -2,9 +2,9 @@
 
     python -m bench.faults --mode embedded|production [--jobs 1000] [--real-jobs 50] [--faults 200] [--seed 1]
 
-Starts an installation of its own: a broker, four training workers and a sweeper's, each on a "machine" with a folder of
-its own, beat, and the web server with somebody who keeps asking. In production mode it makes a database of its own on
-the Postgres of DATABASE_URL and drops it afterwards. Jobs are submitted all the time; the seed decides which fault
+Starts an installation of its own: a broker, seven training workers and a sweeper's, each on a "machine" with a folder
+of its own, beat, and the web server with somebody who keeps asking. In production mode it makes a database of its own
+on the Postgres of DATABASE_URL and drops it afterwards. Jobs are submitted all the time; the seed decides which fault
 comes after how many ended jobs, and the order in which targets are chosen. Most engines are a stand-in that speaks the
 real protocol; leases are short, so that hundreds of losses fit into minutes: to a takeover add the difference to the
 default lease. Each fault and its share stands in `bench.fault_kinds`.
@@ -27,8 +27,8 @@ LEASE_SECONDS: Final = 4
 SETTINGS: Final = {
     "CIFARSITE_LEASE_SECONDS": str(LEASE_SECONDS),
     "CIFARSITE_HEARTBEAT_SECONDS": "1",
-    "CIFARSITE_PROGRESS_SECONDS": "60",
-    "STUB_SECONDS": "0.25",
+    "CIFARSITE_PROGRESS_SECONDS": "150",
+    "STUB_SECONDS": "0.15",
 }
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class RequestLogMiddleware(RequestMiddleware):
     """django-structlog's middleware, without its price and its indiscretions. Stands behind the authentication."""
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:  # type: ignore[override]  # never awaitable under WSGI
+    def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer a request."""
         token = current_user_id.set(partial(_known_user_id, request))
         try:

@@ -320,6 +320,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
     "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

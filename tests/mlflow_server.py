@@ -49,7 +49,7 @@ class MlflowServer:
 
         self._application = application
         self._released = threading.Event()
-        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)  # type: ignore[arg-type]
+        self._server = make_server("127.0.0.1", 0, self._serve, threaded=True, request_handler=Quiet)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         self._thread.start()
         self.uri = f"http://127.0.0.1:{self._server.server_port}"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from typing import Any, Self
+from typing import Any
 
 
 def shift(seconds: float) -> None:
@@ -19,8 +19,8 @@ def shift(seconds: float) -> None:
             return isinstance(instance, real)
 
     class Shifted(dt.datetime, metaclass=AnyDatetime):
-        def __new__(cls, *arguments: Any, **options: Any) -> Self:
-            return real.__new__(real, *arguments, **options)  # type: ignore[type-var]  # what C code knows
+        def __new__(cls, *arguments: Any, **options: Any) -> Any:
+            return real.__new__(real, *arguments, **options)  # of the class that C code knows
 
         @classmethod
         def now(cls, tz: dt.tzinfo | None = None) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from celery import current_app
 from django.db import transaction
@@ -21,7 +21,7 @@ CLEAN: Final = "training.clean"
 # A request never waits longer than two of these for a broker that does not answer (measured: 2.0 of them when it
 # accepts the connection and then says nothing; 3 ms when nothing listens).
 _BROKER_SECONDS: Final = 0.9
-NO_RETRIES: Final = {
+_NO_RETRIES: Final = {
     "max_retries": 1,
     "interval_start": 0,
     "interval_step": 0,
@@ -54,10 +54,26 @@ def ring(task: str, pk: int) -> Bell:
     return bell
 
 
+def count_messages(queue: str) -> int:
+    """Return how many messages wait in one of the broker's queues; those that a worker has taken do not count.
+
+    Raises:
+        OperationalError: the broker does not answer.
+    """
+    with current_app.connection_for_read(transport_options=_NO_RETRIES) as connection:
+        try:
+            channel: Any = connection.default_channel  # its types know less than every transport has
+            return int(channel.queue_declare(queue=queue, passive=True).message_count)
+        except connection.channel_errors:  # there is no queue without a message
+            return 0
+        except connection.connection_errors as error:  # it was lost after it had been made
+            raise OperationalError(str(error)) from error
+
+
 def _send(bell: Bell, task: str, pk: int) -> None:
     bell.was_heard = False
     try:
-        with current_app.connection_for_write(transport_options=NO_RETRIES) as connection:
+        with current_app.connection_for_write(transport_options=_NO_RETRIES) as connection:
             current_app.send_task(task, args=[pk], connection=connection, retry=False)
             bell.was_heard = True
     except OperationalError as error:

@@ -96,7 +96,6 @@ class RunForm(forms.Form):
         choices=Priority.choices,
         coerce=lambda value: Priority(int(value)),
         required=False,
-        empty_value=Priority.NORMAL,
         initial=Priority.NORMAL,
         help_text=gettext_lazy("Runs of a higher priority are taken first, whenever they were asked for."),
     )
@@ -149,6 +148,11 @@ class RunForm(forms.Form):
         """Return the settings that were filled in."""
         chosen = {name: self.cleaned_data.get(name) for name in SETTINGS}
         return {name: value for name, value in chosen.items() if value is not None}
+
+    def clean_priority(self) -> Priority:
+        """Take a missing priority for the normal one."""
+        chosen = self.cleaned_data["priority"]
+        return chosen if isinstance(chosen, Priority) else Priority.NORMAL
 
     def clean(self) -> dict[str, Any]:
         """Let the engine look at the settings together."""

@@ -81,9 +81,8 @@ def runs_behind() -> QuerySet[TrainingRun]:
 
     A run gets no epochs while it does not run, and its state is told after them: only of a running one they count.
     """
-    known = Q(status=JobStatus.RUNNING, mlflow_state=TrackedState.RUNNING) & ~Exists(
-        untold_epochs().filter(run=OuterRef("pk"))
-    )
+    told = ~Exists(untold_epochs().filter(run=OuterRef("pk")))
+    known = Q(told, status=JobStatus.RUNNING, mlflow_state=TrackedState.RUNNING)
     for status, state in STATES.items():
         if status != JobStatus.RUNNING:
             known |= Q(status=status, mlflow_state=state)
@@ -153,7 +152,7 @@ def _open(client: MlflowClient, run: TrainingRun) -> TrainingRun | None:
         _same_run(run).filter(mlflow_stale_run_id=run.mlflow_stale_run_id).update(
             **fresh, mlflow_offered_step=0, mlflow_taken_step=0
         )
-    now = TrainingRun.objects.filter(pk=run.pk).first()
+    now: TrainingRun | None = TrainingRun.objects.filter(pk=run.pk).first()
     if now is not None and now.mlflow_run_id == run_id:
         return now
     if now is not None and now.mlflow_run_id:  # two made one at the same moment, and each saw only its own

@@ -48,7 +48,7 @@ class RunWork(Work):
         self._checkpoints = self._folder / CHECKPOINTS
         self._follower = Follower(partial(mirror_run, run.pk), name=str(run))
         folder = f"{RUNS}/{run.pk}/{run.fence}"
-        self.recorder = RunRecorder(run, folder=folder, follower=self._follower, listener=listener)
+        self.recorder: RunRecorder = RunRecorder(run, folder=folder, follower=self._follower, listener=listener)
 
     def prepare(self) -> list[str]:
         """Write the engine's configuration; resume from the newest sound checkpoint of an earlier claim."""

@@ -175,5 +175,4 @@ def _walk(path: Path) -> Iterator[Path]:
 def _remote() -> RemoteStore:
     from training.remote_store import ArtifactStorage, RemoteStore  # noqa: PLC0415 - boto3 is 30 MB locally for nothing
 
-    storage = cast("ArtifactStorage", storages["default"])
-    return RemoteStore(storage, root=artifacts(), drafts=artifacts(DRAFTS))
+    return RemoteStore(cast("ArtifactStorage", storages["default"]), root=artifacts(), drafts=artifacts(DRAFTS))

@@ -12,11 +12,11 @@ from django.conf import settings
 from django.core.cache import cache
 from django.db.models import ExpressionWrapper, Q, Value, fields
 from django.db.models.functions import Now
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
-from training.broker import count_messages
 from training.choices import TERMINAL_STATUSES, JobStatus, QueueName
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, ring
+from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, count_messages, ring
 from training.import_work import remove_traces
 from training.jobs import Job
 from training.mirror import runs_behind
@@ -74,12 +74,12 @@ def _ring_again() -> None:
     ]
     if not waiting:
         return
-    messages = count_messages([QueueName.TRAINING])
-    if messages is None:
-        logger.warning("The broker does not answer; %d jobs wait", len(waiting))
+    try:
+        missing = len(waiting) - count_messages(QueueName.TRAINING)
+    except OperationalError as error:
+        logger.warning("The broker does not answer: %s", error)
         return
-    missing = max(0, len(waiting) - messages[QueueName.TRAINING])
-    for task, pk, fence in waiting[:missing]:
+    for task, pk, fence in waiting[: max(missing, 0)]:
         if _is_due(f"rung:{task}:{pk}:{fence}", seconds=RING_AGAIN_SECONDS):
             ring(task, pk)
 

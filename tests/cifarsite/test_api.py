@@ -395,6 +395,8 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         ("/api/v1/classes", "get"),
         ("/api/v1/model/info", "get"),
         ("/api/v1/predict", "post"),
+        ("/api/v1/batch_predict", "post"),
+        ("/api/v1/predict_base64", "post"),
         ("/api/v1/runs", "get"),
         ("/api/v1/runs", "post"),
         ("/api/v1/runs/{id}", "get"),
@@ -402,6 +404,7 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         *((f"/api/v1/runs/{{id}}/{action}", "post") for action in ("cancel", "resume", "clone", "extend")),
         ("/api/v1/queues", "get"),
         *((f"/api/v1/queues/{{name}}/{action}", "post") for action in ("pause", "unpause")),
+        ("/api/v1/workers", "get"),
     }
 
 

@@ -234,7 +234,8 @@ logging.getLogger("_granian").info("Starting")
     assert (record["logger"], record["event"]) == ("_granian", "Starting")
 
 
-def test_the_web_servers_own_lines_are_for_people_by_default() -> None:
+def test_the_web_servers_own_lines_are_for_people_in_the_plain_format(settings: Any) -> None:
+    settings.LOG_FORMAT = "plain"
     assert "--log-config" not in granian_command("127.0.0.1", 8000)
 
 

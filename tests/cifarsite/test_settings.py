@@ -56,6 +56,7 @@ def test_every_variable_is_documented() -> None:
     conventions = {
         *("NO_ALBUMENTATIONS_UPDATE", "NO_COLOR", "PYTHONPATH", "DJANGO_SETTINGS_MODULE"),
         *("LOCAL_RANK", "LOCAL_WORLD_SIZE", "RANK", "WORLD_SIZE"),  # torchrun's
+        "CUDA_VISIBLE_DEVICES",
     }  # of others, not ours to explain
     assert read - conventions == documented_names()
 

@@ -82,7 +82,7 @@ def broker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Brok
 def installation(
     request: pytest.FixtureRequest, broker: Broker, settings: Settings, tmp_path: Path
 ) -> Iterator[Installation]:
-    """An installation on the test's database whose workers run the stand-in engine: a second for each epoch."""
+    """An installation on the test's database whose workers run the stand-in engine: half a second for each epoch."""
     for needed in ("transactional_db", "artifacts_root", "short_leases"):
         request.getfixturevalue(needed)
     shared = {
@@ -92,7 +92,7 @@ def installation(
         "CIFARSITE_HEARTBEAT_SECONDS": "1",
         "MLFLOW_TRACKING_URI": "off",
         "STUB_PACKAGES": str(prepare_packages(tmp_path / "packages")),
-        "STUB_SECONDS": "1",
+        "STUB_SECONDS": "0.5",
     }
     if settings.EMBEDDED:
         shared["CIFARSITE_SQLITE_NAME"] = str(Path(settings.VAR) / shared["CIFARSITE_SQLITE_NAME"])
@@ -106,5 +106,15 @@ def installation(
 @pytest.fixture
 def run(db: None) -> TrainingRun:
     """A queued run of three epochs, with a history from the start."""
-    options = {"epochs": 3, "seed": 0}
+    return _request(epochs=3)
+
+
+@pytest.fixture
+def long_run(db: None) -> TrainingRun:
+    """One of ten epochs, which takes the installation's workers some five seconds."""
+    return _request(epochs=10)
+
+
+def _request(*, epochs: int) -> TrainingRun:
+    options = {"epochs": epochs, "seed": 0}
     return request_run(owner=None, dataset=DatasetFactory.create(), recipe="fast", overrides=options, announce=False)

@@ -29,7 +29,7 @@ def fill_disk(_path: Path) -> None:
 def main() -> int:
     workdir = Path(sys.argv[sys.argv.index("--workdir") + 1])
     save(workdir, step=10)
-    vars(checkpoint)["sync"] = fill_disk
+    setattr(checkpoint, "sync", fill_disk)  # noqa: B010 - a name that the module imports
     try:
         save(workdir, step=20)
     except DiskFullError as error:

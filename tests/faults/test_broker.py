@@ -19,15 +19,15 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.mark.integration
-def test_a_restart_disturbs_no_run_and_the_next_one_starts(run: TrainingRun, installation: Installation) -> None:
+def test_a_restart_disturbs_no_run_and_the_next_one_starts(long_run: TrainingRun, installation: Installation) -> None:
     worker = installation.start_worker("one")
-    ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
+    ring(EXECUTE_RUN, long_run.pk)
+    wait_for_run(long_run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     installation.broker.stop()
     later = TrainingRunFactory.create(config=make_config(epochs=1))
     installation.broker.start()
-    wait_for_run(run, program=worker, status=JobStatus.SUCCEEDED)
-    assert history(run) == [(Cause.CLAIMED, 1), (Cause.SUCCEEDED, 1)]
+    wait_for_run(long_run, program=worker, status=JobStatus.SUCCEEDED)
+    assert history(long_run) == [(Cause.CLAIMED, 1), (Cause.SUCCEEDED, 1)]
     wait_for_run(later, program=worker, sweeping=True, status=JobStatus.SUCCEEDED)
 
 

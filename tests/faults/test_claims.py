@@ -93,19 +93,19 @@ def test_a_lost_engine_that_lives_on_takes_no_checkpoint_away(run: TrainingRun, 
 
 @pytest.mark.integration
 def test_a_supervisor_that_slept_longer_than_its_lease_writes_nothing_more(
-    run: TrainingRun, installation: Installation
+    long_run: TrainingRun, installation: Installation
 ) -> None:
     sleeper = installation.start_worker("sleeper")
-    ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=sleeper, checkpoint_step__gt=0, status=JobStatus.RUNNING)
+    ring(EXECUTE_RUN, long_run.pk)
+    wait_for_run(long_run, program=sleeper, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     [supervisor], [engine] = sleeper.children(), sleeper.engines()
     os.kill(supervisor.pid, signal.SIGSTOP)
     other = installation.start_worker("other")
-    wait_for_run(run, program=other, sweeping=True, fence=2, status=JobStatus.RUNNING)
+    wait_for_run(long_run, program=other, sweeping=True, fence=2, status=JobStatus.RUNNING)
     os.kill(supervisor.pid, signal.SIGCONT)
     wait_for(lambda: "was taken from this worker" in sleeper.read_log(), program=sleeper)
-    wait_for_run(run, program=other, status=JobStatus.SUCCEEDED)
+    wait_for_run(long_run, program=other, status=JobStatus.SUCCEEDED)
     assert not engine.is_running()
-    assert history(run) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
-    effects = audit_effects(runs=[run.pk], is_expected=lambda _job: False)
+    assert history(long_run) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
+    effects = audit_effects(runs=[long_run.pk], is_expected=lambda _job: False)
     assert (effects.lost, effects.duplicated, effects.illegal) == ([], [], [])

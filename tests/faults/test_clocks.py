@@ -23,22 +23,24 @@ TWO_HOURS = 7200
 
 def call_for_sweep() -> None:
     """Do what beat does."""
-    current_app.send_task(SWEEP, **settings.CELERY_BEAT_SCHEDULE["sweep"].get("options", {}))
+    with current_app.connection_for_write() as connection:
+        options = settings.CELERY_BEAT_SCHEDULE["sweep"].get("options", {})
+        current_app.send_task(SWEEP, connection=connection, **options)
 
 
 @pytest.mark.parametrize("seconds_off", [TWO_HOURS, -TWO_HOURS])
-def test_a_worker_whose_clock_is_wrong(run: TrainingRun, installation: Installation, seconds_off: int) -> None:
+def test_a_worker_whose_clock_is_wrong(long_run: TrainingRun, installation: Installation, seconds_off: int) -> None:
     lost = TrainingRunFactory.create(config=make_config(epochs=1))
     assert TrainingRun.claim(lost.pk, worker="gone") is not None
     worker = installation.start_worker(
         "off", queues="training,default", environment={"STUB_CLOCK_SECONDS": str(seconds_off)}
     )
-    ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
-    assert run.lease_until is not None
-    assert timedelta() < run.lease_until - timezone.now() <= timedelta(seconds=LEASE_SECONDS)
-    wait_for_run(run, program=worker, status=JobStatus.SUCCEEDED)
-    assert history(run) == [(Cause.CLAIMED, 1), (Cause.SUCCEEDED, 1)]  # its own sweeps do not take it from itself
+    ring(EXECUTE_RUN, long_run.pk)
+    wait_for_run(long_run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
+    assert long_run.lease_until is not None
+    assert timedelta() < long_run.lease_until - timezone.now() <= timedelta(seconds=LEASE_SECONDS)
+    wait_for_run(long_run, program=worker, status=JobStatus.SUCCEEDED)
+    assert history(long_run) == [(Cause.CLAIMED, 1), (Cause.SUCCEEDED, 1)]  # its own sweeps do not take it from itself
     call_for_sweep()  # the other run's lease has expired by now, whatever this worker's clock says
     wait_for_run(lost, program=worker, status=JobStatus.SUCCEEDED)
     assert history(lost) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]

@@ -281,7 +281,7 @@ def test_epochs_trained_again_after_mlflow_had_them_get_another_run(
 
 def test_epochs_that_are_dropped_while_they_are_sent(client: MlflowClient, monkeypatch: pytest.MonkeyPatch) -> None:
     run = ended_run(epochs=3)
-    log_figures = mirror.log_figures
+    log_figures = vars(mirror)["log_figures"]
 
     def train_again_first(*arguments: Any) -> None:
         monkeypatch.setattr(mirror, "log_figures", log_figures)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.mark.usefixtures("artifacts_root")
 def test_an_engine_killed_in_the_middle_of_an_epoch(run: TrainingRun, stub_engine: StubEngine) -> None:
-    stub_engine.behave("ok", seconds=0.3)
+    stub_engine.behave("ok", seconds=1.0)
 
     def kill() -> None:
         own_engines()[0].kill()  # it is in epoch 2 by now
@@ -35,32 +35,32 @@ def test_an_engine_killed_in_the_middle_of_an_epoch(run: TrainingRun, stub_engin
 
 @pytest.mark.integration
 def test_a_killed_supervisor_takes_its_engine_along_and_the_run_goes_on(
-    run: TrainingRun, installation: Installation
+    long_run: TrainingRun, installation: Installation
 ) -> None:
     worker = installation.start_worker("one")
-    ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
+    ring(EXECUTE_RUN, long_run.pk)
+    wait_for_run(long_run, program=worker, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     [supervisor], [engine] = worker.children(), worker.engines()
     supervisor.kill()
     engine.wait(timeout=10)
-    wait_for_run(run, program=worker, sweeping=True, status=JobStatus.SUCCEEDED)
-    assert history(run) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
-    assert_every_effect_once(run)
+    wait_for_run(long_run, program=worker, sweeping=True, status=JobStatus.SUCCEEDED)
+    assert history(long_run) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
+    assert_every_effect_once(long_run)
 
 
 @pytest.mark.integration
-def test_worker_and_broker_killed_together(run: TrainingRun, installation: Installation) -> None:
+def test_worker_and_broker_killed_together(long_run: TrainingRun, installation: Installation) -> None:
     first = installation.start_worker("one")
-    ring(EXECUTE_RUN, run.pk)
-    wait_for_run(run, program=first, checkpoint_step__gt=0, status=JobStatus.RUNNING)
+    ring(EXECUTE_RUN, long_run.pk)
+    wait_for_run(long_run, program=first, checkpoint_step__gt=0, status=JobStatus.RUNNING)
     first.kill()
     installation.broker.kill()
     wait_for(lambda: not TrainingRun.objects.get().lease_until or TrainingRun.objects.expired().exists())
     installation.broker.start()
     second = installation.start_worker("one")
-    wait_for_run(run, program=second, sweeping=True, status=JobStatus.SUCCEEDED)
-    assert history(run) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
-    assert_every_effect_once(run)
+    wait_for_run(long_run, program=second, sweeping=True, status=JobStatus.SUCCEEDED)
+    assert history(long_run) == [(Cause.CLAIMED, 1), (Cause.LEASE_EXPIRED, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
+    assert_every_effect_once(long_run)
 
 
 def assert_every_effect_once(run: TrainingRun) -> None:

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -48,7 +48,7 @@ def fill_store(monkeypatch: pytest.MonkeyPatch, *, at: str) -> Callable[[], None
     storage = storages["default"]
     save, is_full = storage.save, [False]
 
-    def save_or_refuse(name: str, content: IO[Any]) -> str:
+    def save_or_refuse(name: str, content: Any) -> str:
         is_full[0] = is_full[0] or re.search(at, name) is not None
         if is_full[0]:
             raise ClientError({"Error": {"Code": "XMinioStorageFull"}}, "PutObject")

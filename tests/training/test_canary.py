@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from celery import current_app
-from celery.beat import Service, _evaluate_entry_args
+from celery.beat import Service, _evaluate_entry_args  # type: ignore[attr-defined]  # the stubs do not know it
 from django.conf import settings
 from django.utils import timezone
 

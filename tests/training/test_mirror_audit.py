@@ -43,7 +43,7 @@ def version() -> ModelVersion:
 
 @pytest.fixture
 def run(version: ModelVersion) -> TrainingRun:
-    return TrainingRun.objects.get(pk=version.run_id)
+    return TrainingRun.objects.get(version=version)
 
 
 def sentences() -> list[str]:

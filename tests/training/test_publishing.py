@@ -52,11 +52,11 @@ class TestLease:
         renewals: list[None] = []
         monkeypatch.setattr(job, "renew_lease", lambda: renewals.append(None))
 
-        def act() -> int:
+        def work() -> int:
             time.sleep(0.5)
             return 7
 
-        assert do_beside_lease(job, act) == 7
+        assert do_beside_lease(job, work) == 7
         assert len(renewals) > 1
 
     def test_a_job_that_was_taken_away_is_left_at_once(
@@ -115,11 +115,11 @@ class TestCheckpoints:
     ) -> None:
         started: list[str] = []
 
-        def upload(location: str) -> None:
+        def publish(location: str) -> None:
             started.append(location)
             time.sleep(0.2)
 
-        monkeypatch.setattr(publishing, "publish", upload)
+        monkeypatch.setattr(publishing, "publish", publish)
         publisher = CheckpointPublisher("runs/1/1")
         for step in (10, 20, 30):
             publisher.submit(announce(step=step))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -126,7 +126,7 @@ class TestRemote:
         storage = storages["default"]
         save = storage.save
 
-        def fail_at_b(name: str, content: IO[Any]) -> str:
+        def fail_at_b(name: str, content: Any) -> str:
             if name.endswith("/b"):
                 raise ClientError({"Error": {"Code": "XMinioStorageFull"}}, "PutObject")
             return str(save(name, content))
@@ -148,7 +148,7 @@ class TestRemote:
         storage = storages["default"]
         save = storage.save
 
-        def note(name: str, content: IO[Any]) -> str:
+        def note(name: str, content: Any) -> str:
             saved.append(name)
             return str(save(name, content))
 

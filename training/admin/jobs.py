@@ -148,7 +148,7 @@ class TrainingRunAdmin(JobAdmin[TrainingRun]):
         "requested_at",
         "finished_at",
     ]
-    actions = [*JobAdmin.actions, "resume_selected"]
+    actions = ["cancel_selected", "resume_selected"]
     list_select_related = ["dataset", "owner"]
     search_fields = ["=pk", "dataset__name", "recipe", "owner__username", "detail"]
     add_form = RunAdminForm

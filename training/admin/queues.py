@@ -7,8 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -28,7 +27,7 @@ class JobQueueAdmin(ReadOnlyAdmin[JobQueue]):
     list_filter = [("paused_at", admin.EmptyFieldListFilter)]
     actions = ["pause_selected", "unpause_selected"]
 
-    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show every queue, those too in which nothing has happened yet."""
         JobQueue.objects.bulk_create([JobQueue(name=name) for name in QueueName], ignore_conflicts=True)
         return super().changelist_view(request, extra_context)

@@ -199,15 +199,16 @@ class RunPageSerializer(serializers.Serializer[Any]):
     results = RunSerializer(many=True)
 
 
+_DETAIL_EXAMPLE: Final = {**_RUN_EXAMPLE, "settings": {"epochs": 4}, "metrics": {}, "history": [_REQUESTED_EXAMPLE]}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A waiting run", value=_DETAIL_EXAMPLE, response_only=True)])
 class RunDetailSerializer(RunSerializer):
     """A training run with its settings, its figures and its history."""
 
     settings = serializers.DictField(help_text="Every option with its value.")
     metrics = serializers.DictField(help_text="What was measured on the test images; empty before.")
     history = TransitionSerializer(many=True, help_text="Every change of its state, the oldest first.")
-
-
-_DETAIL_EXAMPLE: Final = {**_RUN_EXAMPLE, "settings": {"epochs": 4}, "metrics": {}, "history": [_REQUESTED_EXAMPLE]}
 
 
 @extend_schema_serializer(

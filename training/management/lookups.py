@@ -46,7 +46,7 @@ def find_run(pk: int) -> TrainingRun:
     Raises:
         CommandError: there is none.
     """
-    run = TrainingRun.objects.select_related("dataset", "owner").filter(pk=pk).first()
+    run: TrainingRun | None = TrainingRun.objects.select_related("dataset", "owner").filter(pk=pk).first()
     if run is None:
         message = f"There is no run {pk}; `manage.py runs` lists them."
         raise CommandError(message)

@@ -15,9 +15,10 @@ from django.apps import apps
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, OuterRef, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
+from kombu.exceptions import OperationalError
 
-from training.broker import count_messages
 from training.choices import JobStatus, QueueName
+from training.doorbell import count_messages
 from training.jobs import Job
 from training.models import Canary, JobQueue, Transition, Worker
 from training.schedule import CANARY_QUEUES, CANARY_SECONDS
@@ -121,7 +122,7 @@ def report_queues() -> list[QueueReport]:
         if found["oldest"] is not None:
             oldest[model.queue] = max(oldest.get(model.queue, 0.0), seconds(found["oldest"]))
     paused = set(JobQueue.objects.filter(paused_at__isnull=False).values_list("name", flat=True))
-    messages = count_messages(QUEUES)
+    messages = _count_messages()
     canaries = report_canaries()
     return [
         QueueReport(
@@ -169,6 +170,13 @@ def _queued(model: type[Job]) -> Mapping[str, Any]:
     queued = model.objects.filter(status=JobStatus.QUEUED).annotate(since=since)
     found: Mapping[str, Any] = queued.aggregate(waiting=Count("pk"), oldest=span(Now() - Min("since")))
     return found
+
+
+def _count_messages() -> dict[str, int] | None:
+    try:
+        return {queue: count_messages(queue) for queue in QUEUES}
+    except OperationalError:
+        return None
 
 
 def _current_jobs() -> Mapping[str, list[CurrentJob]]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
+from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
@@ -25,7 +24,7 @@ from training.views.queries import runs_for_page
 class _RunActionView(PageAccessMixin, View):
     """A POST that asks a service for something and shows what came of it, or why nothing did."""
 
-    permission_required: ClassVar[str] = "training.view_trainingrun"
+    permission_required = "training.view_trainingrun"
     http_method_names = ["post"]
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
@@ -92,7 +91,7 @@ class RunExtendView(_RunActionView):
         """
         form = ExtensionForm(self.request.POST)
         if not form.is_valid():
-            raise ServiceError(" ".join(form.errors["epochs"]))
+            raise ServiceError(_say_errors(form, "epochs"))
         extension = extend_run(run=run, epochs=form.cleaned_data["epochs"], owner=self.viewer)
         messages.success(self.request, _("%(new)s goes on where %(run)s ended.") % {"new": extension, "run": run})
         return extension
@@ -109,7 +108,7 @@ class RunPriorityView(_RunActionView):
         """
         form = PriorityForm(self.request.POST)
         if not form.is_valid():
-            raise ServiceError(" ".join(form.errors["priority"]))
+            raise ServiceError(_say_errors(form, "priority"))
         priority = Priority(form.cleaned_data["priority"])
         if priority != run.priority:  # whoever gave it
             set_priority(job=run, priority=priority, by=self.viewer)
@@ -126,3 +125,7 @@ class RunControlView(_RunActionView):
     def act(self, run: TrainingRun) -> TrainingRun:
         """Queue the control."""
         return request_control(owner=self.viewer, run=run)
+
+
+def _say_errors(form: forms.Form, field: str) -> str:
+    return " ".join(str(error) for error in form.errors[field])

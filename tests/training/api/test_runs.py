@@ -231,10 +231,12 @@ class TestRead:
     def test_its_number_of_queries_is_constant(
         self, trainer: Caller, count: int, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
+        dataset = DatasetFactory.create()
         for status in (JobStatus.QUEUED, JobStatus.RUNNING):
-            TrainingRunFactory.create_batch(count, status=status)
+            TrainingRunFactory.create_batch(count, status=status, dataset=dataset)
         for _number in range(count):
-            ModelVersionFactory.create(run=TrainingRunFactory.create(status=JobStatus.SUCCEEDED))
+            done = TrainingRunFactory.create(status=JobStatus.SUCCEEDED, dataset=dataset, wall_seconds=1.0)
+            ModelVersionFactory.create(run=done)
         # The token's owner, two of permissions, the page, eight about what waits.
         with django_assert_num_queries(12):
             assert len(trainer.ask("get", RUNS).json()["results"]) == 3 * count

@@ -72,7 +72,7 @@ def test_its_jobs_are_those_whose_rows_name_one_of_its_processes() -> None:
 
 
 def test_waiting_is_counted_from_the_last_time_a_job_was_queued(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watching, "count_messages", lambda queues: dict.fromkeys(queues, 4))
+    monkeypatch.setattr(watching, "count_messages", lambda _queue: 4)
     run = TrainingRunFactory.create()
     DatasetImportFactory.create()
     TrainingRunFactory.create(status=JobStatus.RUNNING)

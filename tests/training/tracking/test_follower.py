@@ -97,7 +97,11 @@ def test_at_the_end_it_tries_once_more_and_gives_up() -> None:
 
 def test_one_that_hangs_is_waited_for_a_bounded_time(caplog: pytest.LogCaptureFixture) -> None:
     goes_on = threading.Event()
-    follows = Follower(lambda: bool(goes_on.wait(10)) and None, name="Run 1")
+
+    def hang() -> None:
+        goes_on.wait(10)
+
+    follows = Follower(hang, name="Run 1")
     start = time.monotonic()
     follows.wake()
     assert time.monotonic() - start < 0.5

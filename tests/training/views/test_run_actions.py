@@ -240,7 +240,7 @@ class TestWaiting:
         for count in (1, 6):
             TrainingRunFactory.create_batch(count)
             TrainingRunFactory.create_batch(count, status=JobStatus.RUNNING)
-            with django_assert_num_queries(15):
+            with django_assert_num_queries(14):
                 trainer.get(reverse("runs"))
 
     def test_a_run_tells_its_turn_and_when_it_is_expected(self, trainer: Person) -> None:
@@ -305,7 +305,7 @@ class TestHistory:
                 TrainingRun.resume(run.pk, by=trainer.user)
                 TrainingRun.request_cancel(run.pk, by=trainer.user)
             # Session, person, two of permissions, run, epochs, control, history, followers, extensions.
-            with django_assert_num_queries(10):
+            with django_assert_num_queries(9):
                 trainer.get(address)
 
 

@@ -48,7 +48,7 @@ def _describe_worker(worker: WorkerReport) -> str:
 
 
 def _share(used: int | None, total: int) -> str:
-    return f"{filesizeformat(used)} of {filesizeformat(total)}".replace("\xa0", " ")
+    return f"{filesizeformat(used or 0)} of {filesizeformat(total)}".replace("\xa0", " ")
 
 
 def _describe_queue(queue: QueueReport) -> str:
