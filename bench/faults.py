@@ -2,7 +2,7 @@
 
     python -m bench.faults --mode embedded|production [--jobs 1000] [--real-jobs 50] [--faults 200] [--seed 1]
 
-Starts an installation of its own: a broker, seven training workers and a sweeper's, each on a "machine" with a folder
+Starts an installation of its own: a broker, six training workers and a sweeper's, each on a "machine" with a folder
 of its own, beat, and the web server with somebody who keeps asking. In production mode it makes a database of its own
 on the Postgres of DATABASE_URL and drops it afterwards. Jobs are submitted all the time; the seed decides which fault
 comes after how many ended jobs, and the order in which targets are chosen. Most engines are a stand-in that speaks the
