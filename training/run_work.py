@@ -40,8 +40,6 @@ class RunWork(Work):
         listener: Told about every event of the engine.
     """
 
-    recorder: RunRecorder
-
     def __init__(self, run: TrainingRun, *, listener: Listener) -> None:
         self._run = run
         self._folder = artifacts(RUNS, run.pk, run.fence)
