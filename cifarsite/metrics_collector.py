@@ -7,7 +7,6 @@ never removed are counters; the others can fall and are gauges, but for the epoc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, OuterRef, Subquery, Sum
