@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,15 @@ def _url(name: str, schemes: tuple[str, ...]) -> str:
 # --- Where things live -----------------------------------------------------------------------------------------------
 VAR = Path(env.str("CIFARSITE_VAR", default=str(BASE_DIR / "var"))).resolve()
 ARTIFACTS_ROOT = Path(env.str("ARTIFACTS_ROOT", default=str(VAR / "artifacts"))).resolve()
+ARTIFACTS_URL = _url("ARTIFACTS_URL", ("s3",))  # empty: ARTIFACTS_ROOT is the store, else this machine's share of it
+ARTIFACTS_S3_ENDPOINT = _url("ARTIFACTS_S3_ENDPOINT", ("http", "https"))
+_BUCKET = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._-]+)*)/?", ARTIFACTS_URL)
+if ARTIFACTS_URL and (_BUCKET is None or "/." in ARTIFACTS_URL):
+    message = "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX, and credentials in AWS's variables."
+    raise ImproperlyConfigured(message)
+if ARTIFACTS_S3_ENDPOINT and not ARTIFACTS_URL:
+    message = "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL: give the bucket too, or neither for a local folder."
+    raise ImproperlyConfigured(message)
 _DATABASE_URL = _url("DATABASE_URL", ("postgres", "postgresql"))
 try:
     _DATABASE = env.db_url_config(_DATABASE_URL) if _DATABASE_URL else {}
@@ -141,6 +151,17 @@ TEMPLATES = [
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# --- Jobs ------------------------------------------------------------------------------------------------------------
+LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
+HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
+PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
+if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
+    message = (
+        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
+        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
+    )
+    raise ImproperlyConfigured(message)
+
 # --- Database --------------------------------------------------------------------------------------------------------
 _SQLITE = {
     "ENGINE": "django.db.backends.sqlite3",
@@ -163,6 +184,17 @@ DATABASES: dict[str, Any] = {
         **_DATABASE,
         "CONN_MAX_AGE": 60,  # seconds
         "CONN_HEALTH_CHECKS": True,
+        # Whoever falls silent in a transaction for a lease's time is disconnected: a worker that was stopped, or that
+        # is cut off, would otherwise keep its job's row locked, and nobody could take the job over.
+        "OPTIONS": {
+            **_DATABASE.get("OPTIONS", {}),
+            "options": " ".join(
+                [
+                    f"-c idle_in_transaction_session_timeout={LEASE_SECONDS * 1000}",  # milliseconds
+                    _DATABASE.get("OPTIONS", {}).get("options", ""),
+                ]
+            ).strip(),
+        },
     },
 }
 
@@ -188,8 +220,10 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
-    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5), "options": {"expires": 5}},
+    # No `expires`: a worker whose clock is ahead would drop every one. What piled up is skipped (training.tasks.sweep).
+    "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5)},
     **canary_schedule(),
+    "clean": {"task": "training.clean", "schedule": timedelta(days=1)},
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------
@@ -245,8 +279,17 @@ STATIC_URL = "/static/"
 STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = EMBEDDED
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}},
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}}
+    if _BUCKET is None
+    else {
+        "BACKEND": "training.remote_store.ArtifactStorage",
+        "OPTIONS": {
+            "bucket_name": _BUCKET[1],
+            "location": _BUCKET[2].strip("/"),
+            "endpoint_url": ARTIFACTS_S3_ENDPOINT or None,
+        },
+    },
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if EMBEDDED
@@ -272,10 +315,13 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, min
 API_VERSION = "1.0.0"
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
-    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes. Make a token with `manage.py api_token USERNAME`.",
+    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
+    "Make a token with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": "Pictures"}, {"name": "Model"}, {"name": "Site"}],
+    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
+    "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
@@ -293,8 +339,12 @@ BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = max(100, BATCH_MAX_IMAGES + 1)  # one too many is answered with how many may be
-# Larger uploads are streamed to a temporary file by Django; this bounds what a form may hold in memory.
+# Larger uploads are streamed to a temporary file; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
+FILE_UPLOAD_HANDLERS = [
+    "django.core.files.uploadhandler.MemoryFileUploadHandler",
+    "cifarsite.upload_handlers.NamelessFileUploadHandler",
+]
 
 # --- Inference, inside the web process -------------------------------------------------------------------------------
 INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture
@@ -313,21 +363,11 @@ else:
         MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
 MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
 TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+CHECKPOINT_DAYS = _number("CIFARSITE_CHECKPOINT_DAYS", 30, minimum=1, maximum=3650)  # of runs that have ended
 TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
 USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
 USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
-
-# --- Jobs ------------------------------------------------------------------------------------------------------------
-LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
-HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
-PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
-if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
-    message = (
-        f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
-        f"give at most half of CIFARSITE_LEASE_SECONDS, which is {LEASE_SECONDS}."
-    )
-    raise ImproperlyConfigured(message)
 
 # --- Security --------------------------------------------------------------------------------------------------------
 CONTENT_SECURITY_POLICY = {

@@ -1,7 +1,8 @@
 """A stand-in for `python -m training.engine` that speaks its protocol in milliseconds, well or badly.
 
-The environment variable STUB_ENGINE says how: one of the modes below. STUB_PACKAGE names a package to deliver,
-STUB_SECONDS how long an epoch takes.
+The environment variable STUB_ENGINE says how: one of the modes below. STUB_PACKAGE names a package to deliver, or
+STUB_PACKAGES a folder of ten of them of which each run's seed chooses one, that is made the run's and the claim's own.
+STUB_SECONDS is how long an epoch takes, and the delivery.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from training.engine.events import emit
 MODES = (
     "ok",  # trains, obeys SIGTERM with a checkpoint
     "diverge",  # `failed`, exit 1
+    "disk-full",  # likewise
     "crash",  # a traceback, exit 3
     "segfault",
     "hang",  # says nothing, obeys SIGTERM
@@ -114,6 +116,9 @@ def misbehave_late(mode: str) -> None:
         case "diverge":
             emit("failed", reason="diverged", detail="The training loss stopped being a finite number.")
             sys.exit(1)
+        case "disk-full":
+            emit("failed", reason="disk_full", detail="No space left to write a checkpoint.")
+            sys.exit(1)
         case "grandchild":
             child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
             Path(os.environ["STUB_PID_FILE"]).write_text(str(child.pid))
@@ -145,7 +150,11 @@ def fit(arguments: argparse.Namespace, *, mode: str) -> int:
             emit("stopped", step=step, checkpoint=saved)
             return 75
     emit("progress", done=0, total=1, message="evaluating on the test split")
-    return deliver(arguments.workdir, mode=mode)
+    time.sleep(float(os.environ.get("STUB_SECONDS", "0")))
+    if is_stopping:
+        emit("stopped", step=total_steps, checkpoint=None)
+        return 75
+    return deliver(arguments.workdir, mode=mode, seed=config.get("seed", 0))
 
 
 def save_checkpoint(workdir: Path, *, epoch: int, step: int) -> str:
@@ -160,21 +169,35 @@ def save_checkpoint(workdir: Path, *, epoch: int, step: int) -> str:
     return path
 
 
-def deliver(workdir: Path, *, mode: str) -> int:
+def deliver(workdir: Path, *, mode: str, seed: int) -> int:
     if mode == "no-package":
         emit("finished", package=None, package_sha256=None, metrics={}, wall_seconds=0.5)
         return 0
-    source = Path(os.environ["STUB_PACKAGE"])
-    target = workdir / "package" / source.name
-    shutil.copytree(source, target)
+    target = personalize(workdir, seed=seed) if "STUB_PACKAGES" in os.environ else copy_package(workdir)
     if mode == "damaged-package":
         with (target / "weights.safetensors").open("ab") as file:
             file.write(b"!")
     emit(
-        "finished", package=f"package/{source.name}", package_sha256=source.name, metrics={"accuracy": 0.5},
+        "finished", package=f"package/{target.name}", package_sha256=target.name, metrics={"accuracy": 0.5},
         wall_seconds=0.5,
     )  # fmt: skip
     return 0
+
+
+def copy_package(workdir: Path) -> Path:
+    source = Path(os.environ["STUB_PACKAGE"])
+    return shutil.copytree(source, workdir / "package" / source.name)
+
+
+def personalize(workdir: Path, *, seed: int) -> Path:
+    """Write the package that this seed chooses, with seed and claim in its manifest, so that no other is like it."""
+    draft = workdir / "package" / "draft"
+    shutil.copytree(Path(os.environ["STUB_PACKAGES"]) / str(seed // 100 % 10), draft)
+    manifest = json.loads((draft / "manifest.json").read_text())
+    manifest |= {"seed": seed, "wall_seconds": float(workdir.name)}
+    text = json.dumps(manifest).encode()
+    (draft / "manifest.json").write_bytes(text)
+    return draft.rename(draft.with_name(hashlib.sha256(text).hexdigest()))
 
 
 def make_dataset(arguments: argparse.Namespace) -> int:

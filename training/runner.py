@@ -136,9 +136,11 @@ def _execute(job: Job, work: Work, *, environment: Mapping[str, str] = MappingPr
 
 def _run_engine(job: Job, work: Work, *, environment: Mapping[str, str], timings: Timings) -> Outcome:
     try:
-        return supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
+        outcome = supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
+        work.recorder.settle()
     except OSError as error:
         return _describe_os_error(error)
+    return outcome
 
 
 def _settle(job: Job, work: Work, outcome: Outcome, *, timings: Timings) -> JobStatus:

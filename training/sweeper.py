@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-import time
+import os
+import tempfile
 from datetime import timedelta
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from training.storage import IMPORTS, UPLOADS, artifacts
 # A queued row is rung for again this often: a lost message costs so much, a busy worker finds so many in its queue.
 RING_AGAIN_SECONDS: Final = 30
 _RUNG_AT_ONCE: Final = 100
+_SWEEP_SECONDS: Final = 4  # a little less than between two calls of beat
 _ORPHAN_SECONDS: Final = 3600.0  # an upload that long without a row was interrupted
 _FORGOTTEN_WORKER: Final = timedelta(days=1)
 _MIRROR_EVERY: Final = timedelta(minutes=1)
@@ -42,6 +44,12 @@ def sweep() -> None:
     _remove_leftovers()
     _remove_orphan_uploads()
     Worker.objects.filter(last_seen_at__lt=_ago(_FORGOTTEN_WORKER)).delete()
+
+
+def sweep_if_due() -> None:
+    """Sweep, unless somebody has in the last seconds: calls pile up while nobody serves their queue."""
+    if _is_due("sweep", seconds=_SWEEP_SECONDS, unless_known=True):
+        sweep()
 
 
 def _take_back(model: type[Job]) -> None:
@@ -93,7 +101,8 @@ def _mirror() -> None:
     if promotion is not None:
         ring(MIRROR_CHAMPION, promotion.pk)
     settled = Q(finished_at=None) | Q(finished_at__lt=_ago(_MIRROR_EVERY))
-    run = runs_behind().filter(settled).order_by("?").first()  # or one that always fails would be in the others' way
+    told_by_others = runs_behind().filter(settled).exclude(status=JobStatus.RUNNING)  # those have a worker that tells
+    run = told_by_others.order_by("?").first()  # or one that always fails would be in the others' way
     if run is not None:
         ring(MIRROR_RUN, run.pk)
 
@@ -102,13 +111,19 @@ def _ago(delta: timedelta) -> ExpressionWrapper[Any]:
     return ExpressionWrapper(Now() - Value(delta), output_field=fields.DateTimeField())
 
 
-def _is_due(key: str, *, seconds: float) -> bool:
-    """Whether nobody rang for this lately; kept in the cache, which may forget: then it rings once too often."""
+def _is_due(key: str, *, seconds: float, unless_known: bool = False) -> bool:
+    """Whether nobody did this lately; kept in the cache, which may forget: then it is done once too often.
+
+    Args:
+        key: What is to be done.
+        seconds: How long it counts as done.
+        unless_known: The answer when the cache cannot say.
+    """
     try:
         return bool(cache.add(key, 1, timeout=seconds))
     except RedisError as error:
         logger.warning("The cache does not answer: %s", error)
-        return False
+        return unless_known
 
 
 def _remove_leftovers() -> None:
@@ -125,7 +140,9 @@ def _remove_orphan_uploads() -> None:
     folder = artifacts(UPLOADS)
     if not folder.is_dir():
         return
+    with tempfile.TemporaryFile(dir=folder) as probe:  # by the files' own clock: this machine's may be hours ahead
+        now = os.fstat(probe.fileno()).st_mtime
     for path in folder.iterdir():
-        is_old = time.time() - path.stat().st_mtime > _ORPHAN_SECONDS
+        is_old = now - path.stat().st_mtime > _ORPHAN_SECONDS
         if is_old and not DatasetImport.objects.filter(source_path=f"{UPLOADS}/{path.name}").exists():
             path.unlink(missing_ok=True)

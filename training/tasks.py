@@ -2,9 +2,9 @@
 
 from celery import shared_task
 
-from training import mirror, runner, sweeper, workers
+from training import mirror, retention, runner, sweeper, workers
 from training.canary import complete_canary
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training.doorbell import CLEAN, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
 from training.schedule import CANARY_TASK
 from training.tracking import MlflowUnavailableError
 
@@ -49,5 +49,11 @@ def canary(pk: int) -> None:
 
 @shared_task(name=SWEEP)
 def sweep() -> None:
-    """Take back lost jobs and ring for those that wait."""
-    sweeper.sweep()
+    """Take back lost jobs and ring for those that wait, unless that was done within the last seconds."""
+    sweeper.sweep_if_due()
+
+
+@shared_task(name=CLEAN)
+def clean() -> None:
+    """Remove what nothing needs any more, once a day."""
+    retention.clean()

@@ -21,7 +21,6 @@ from training.models import Worker
 from training.stopping import worker_stopping
 
 if TYPE_CHECKING:
-    from celery.worker import WorkController
     from celery.worker.consumer import Consumer
 
 REPORT_SECONDS: Final = 10.0
@@ -80,7 +79,7 @@ def _read_gpu(line: str) -> dict[str, Any]:
     return {"name": name[:255], "used_bytes": used, "total_bytes": total}
 
 
-def _remember_parent(*, sender: WorkController, **_signal: object) -> None:
+def _remember_parent(*, sender: Any, **_signal: object) -> None:  # noqa: ANN401 - its types lack the name
     _Report.pid = os.getpid()
     _Report.node = sender.hostname  # type: ignore[attr-defined]  # the stubs do not know it
 

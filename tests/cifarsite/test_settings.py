@@ -56,6 +56,7 @@ def test_every_variable_is_documented() -> None:
     conventions = {
         *("NO_ALBUMENTATIONS_UPDATE", "NO_COLOR", "PYTHONPATH", "DJANGO_SETTINGS_MODULE"),
         *("LOCAL_RANK", "LOCAL_WORLD_SIZE", "RANK", "WORLD_SIZE"),  # torchrun's
+        "CUDA_VISIBLE_DEVICES",
     }  # of others, not ours to explain
     assert read - conventions == documented_names()
 
@@ -123,6 +124,26 @@ def test_where_runs_are_recorded(
 
 
 @pytest.mark.parametrize(
+    ("url", "bucket", "location"),
+    [
+        ("s3://bucket", "bucket", ""),
+        ("s3://bucket/", "bucket", ""),
+        ("s3://my.bucket-1/a/b_c/", "my.bucket-1", "a/b_c"),
+    ],
+)
+def test_artifacts_may_be_kept_in_a_store(
+    monkeypatch: pytest.MonkeyPatch, url: str, bucket: str, location: str
+) -> None:
+    monkeypatch.setenv("ARTIFACTS_URL", url)
+    monkeypatch.setenv("ARTIFACTS_S3_ENDPOINT", "https://store:9000")
+
+    assert load_settings()["STORAGES"]["default"] == {
+        "BACKEND": "training.remote_store.ArtifactStorage",
+        "OPTIONS": {"bucket_name": bucket, "location": location, "endpoint_url": "https://store:9000"},
+    }
+
+
+@pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"DATABASE_URL": "mysql://db/name"}, "DATABASE_URL is not valid: it must start with postgres://"),
@@ -150,6 +171,24 @@ def test_where_runs_are_recorded(
         ({**PRODUCTION, "CIFARSITE_HSTS_SECONDS": "year"}, "CIFARSITE_HSTS_SECONDS='year' is not valid"),
         ({"MLFLOW_URL": "127.0.0.1:5000"}, "MLFLOW_URL is not valid: it must start with http:// or https://."),
         ({"MLFLOW_TRACKING_URI": "file:///runs"}, "MLFLOW_TRACKING_URI is not valid: it must start with http://"),
+        ({"ARTIFACTS_URL": "/srv/artifacts"}, "ARTIFACTS_URL is not valid: it must start with s3://."),
+        *(
+            ({"ARTIFACTS_URL": url}, "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX")
+            for url in (
+                "s3://",
+                "s3://B",
+                "s3://key:secret@bucket",
+                "s3://bucket/../x",
+                "s3://bucket?x=1",
+                "s3://b_c/x",
+            )
+        ),
+        ({"ARTIFACTS_S3_ENDPOINT": "https://store"}, "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL"),
+        (
+            {"ARTIFACTS_URL": "s3://bucket", "ARTIFACTS_S3_ENDPOINT": "store:9000"},
+            "ARTIFACTS_S3_ENDPOINT is not valid: it must start with http:// or https://.",
+        ),
+        ({"CIFARSITE_CHECKPOINT_DAYS": "0"}, "CIFARSITE_CHECKPOINT_DAYS='0' is not valid"),
         ({"LANGUAGE_CODE": "de"}, "LANGUAGE_CODE='de' is not valid: give en or fr."),
         ({"TIME_ZONE": "Europe/Atlantis"}, "TIME_ZONE='Europe/Atlantis' is not valid"),
         ({"EMAIL_URL": "pigeon://home"}, "EMAIL_URL is not valid"),
@@ -187,3 +226,20 @@ def test_the_command_line_says_it_in_one_sentence() -> None:
     assert result.stderr == (
         "Configuration: LOG_LEVEL='LOUD' is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL.\n"
     )
+
+
+def test_options_in_the_address_of_the_database_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in PRODUCTION.items():
+        monkeypatch.setenv(name, value)
+    options = "?sslmode=require&options=-c%20statement_timeout=9000"
+    monkeypatch.setenv("DATABASE_URL", PRODUCTION["DATABASE_URL"] + options)
+    monkeypatch.setenv("CIFARSITE_LEASE_SECONDS", "30")
+    assert load_settings()["DATABASES"]["default"]["OPTIONS"] == {
+        "sslmode": "require",
+        "options": "-c idle_in_transaction_session_timeout=30000 -c statement_timeout=9000",
+    }
+
+
+def test_a_sweep_never_expires_by_a_clock() -> None:
+    """A worker whose clock is ahead of beat's would drop each one."""
+    assert load_settings()["CELERY_BEAT_SCHEDULE"]["sweep"].get("options") is None

@@ -22,7 +22,7 @@ from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRR
 from training.jobs import MAX_ATTEMPTS, Job
 from training.models import DatasetImport, Promotion, TrainingRun, Worker
 from training.services import pause_queue
-from training.sweeper import sweep
+from training.sweeper import sweep, sweep_if_due
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -251,6 +251,40 @@ def test_an_upload_that_was_interrupted_is_removed_after_an_hour(artifacts_root:
     os.utime(uploads / "old", (two_hours_ago, two_hours_ago))
     sweep()
     assert [path.name for path in uploads.iterdir()] == ["new"]
+
+
+def test_an_upload_under_way_survives_a_sweeper_whose_clock_is_ahead(
+    artifacts_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = artifacts_root / "uploads" / "new"
+    upload.parent.mkdir(parents=True)
+    upload.touch()
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 7200)
+    sweep()
+    assert upload.exists()
+
+
+def test_calls_that_piled_up_are_one_sweep(rung: list[tuple[str, int]]) -> None:
+    for _call in range(3):
+        TrainingRunFactory.create()
+        sweep_if_due()
+    assert len(rung) == 1  # the first sweep found one run; two more have come since
+
+
+def test_without_the_cache_every_call_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object, **_options: object) -> None:
+        raise RedisConnectionError
+
+    monkeypatch.setattr(cache, "add", fail)
+    lost = TrainingRunFactory.create()
+    assert TrainingRun.claim(lost.pk, worker="lost") is not None
+    for _call in range(2):
+        expire(lost)
+        sweep_if_due()
+        lost.refresh_from_db()
+        assert lost.status == JobStatus.QUEUED
+        assert TrainingRun.claim(lost.pk, worker="lost") is not None
 
 
 def test_a_worker_that_was_not_heard_of_for_a_day_is_forgotten() -> None:
