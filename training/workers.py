@@ -81,7 +81,7 @@ def _read_gpu(line: str) -> dict[str, Any]:
 
 def _remember_parent(*, sender: Any, **_signal: object) -> None:  # noqa: ANN401 - its types lack the name
     _Report.pid = os.getpid()
-    _Report.node = sender.hostname  # type: ignore[attr-defined]  # the stubs do not know it
+    _Report.node = sender.hostname
 
 
 def _bind_to_parent(**_signal: object) -> None:
