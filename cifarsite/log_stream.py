@@ -74,7 +74,8 @@ def _read_record(text: str, *, logger: str) -> dict[str, object]:
         record = None
     if isinstance(record, dict):
         return record
-    return {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "logger": logger, "event": text}
+    moment = datetime.now(UTC).replace(tzinfo=None).isoformat() + "Z"  # as in the records
+    return {"timestamp": moment, "level": "info", "logger": logger, "event": text}
 
 
 class LogStreamHandler(logging.Handler):

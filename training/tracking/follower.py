@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
+from functools import partial
 from typing import Final
 
 from django.conf import settings
@@ -45,7 +47,8 @@ class Follower:
             return
         self._news.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._follow, name=f"mlflow {self._name}", daemon=True)
+            follow = partial(copy_context().run, self._follow)  # its records name the job too
+            self._thread = threading.Thread(target=follow, name=f"mlflow {self._name}", daemon=True)
             self._thread.start()
 
     def close(self, *, seconds: float = CLOSE_SECONDS) -> None:
