@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from training.models import EpochMetric, TrainingRun
 from training.processes import kill_group, spawn
 from training.runner import execute_run
 from training.supervisor import Timings
-from training.tracking import EXPERIMENT, MlflowUnavailableError, follower
+from training.tracking import CLOSE_SECONDS, EXPERIMENT, MlflowUnavailableError, follower
 from training.tracking.store import connect
 
 if TYPE_CHECKING:
@@ -71,8 +71,13 @@ execute_run(int(sys.argv[1]))
 
 
 @pytest.fixture(autouse=True)
-def _try_again_at_once(monkeypatch: pytest.MonkeyPatch, mlflow_server: MlflowServer) -> None:
+def _try_again_at_once(monkeypatch: pytest.MonkeyPatch, mlflow_server: MlflowServer) -> Iterator[None]:
     monkeypatch.setattr(follower, "_RETRY_SECONDS", 0.05)
+    yield
+    mlflow_server.recover()
+    for thread in threading.enumerate():
+        if thread.name.startswith("mlflow "):  # it would go on in the next test's database
+            thread.join(60)
 
 
 @pytest.fixture
@@ -159,7 +164,8 @@ def test_an_outage_until_after_the_run_s_end(
     start = time.monotonic()
     kind, number = moment
     execute_run(run.pk, timings=QUICK, listener=during(kind, lambda: mlflow_server.fail(fault), number=number))
-    assert time.monotonic() - start < 20  # nothing waits for MLflow but the end, and that for one answer
+    # Nothing waits for MLflow but the end, and that for one answer; the rest is for a machine that does much else.
+    assert time.monotonic() - start < 2 * CLOSE_SECONDS
     run.refresh_from_db()
     assert (run.status, run.epochs.count()) == (JobStatus.SUCCEEDED, 5)
     mlflow_server.recover()
