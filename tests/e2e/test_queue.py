@@ -88,7 +88,7 @@ def test_cancel_resume_and_extend(
     dialog = page.get_by_role("dialog")
     dialog.get_by_label("Epochs more").fill("2")
     dialog.get_by_role("button", name="Extend").click()
-    expect(page.get_by_text(f"Goes on where Run {first.pk} ended.")).to_be_visible()
+    expect(page.get_by_text(f"Goes on where Run {first.pk} ended.", exact=True)).to_be_visible()
     expect(page.locator("#run-live")).to_have_attribute("data-state", "succeeded", timeout=WORK_MS)
     second = TrainingRun.objects.get(continues=first)
     assert (second.config["epochs"], second.epochs.count()) == (152, 152)
