@@ -28,8 +28,10 @@ CLASS_COUNT: Final = 10
 TIMM_NETWORKS: Final = ("resnet18", "resnet34", "resnet50", "efficientnet_b0")
 SETTINGS: Final[dict[str, dict[str, object]]] = {
     "fast": {"recipe": "fast"},
+    "full width": {"recipe": "fast", "width_multiplier": 1.0},
     "accurate": {"recipe": "accurate"},
-    **{name: {"recipe": "fast", "architecture": name, "optimizer": "adamw"} for name in TIMM_NETWORKS},
+    **{name: {"recipe": "fast", "width_multiplier": 1.0, "architecture": name, "optimizer": "adamw"}
+       for name in TIMM_NETWORKS},
 }  # fmt: skip
 
 

@@ -35,6 +35,9 @@ COMPACT: dict[str, object] = {
     "width_multiplier": 0.5,
     "validation_fraction": 0.0,
     "whitening_bias_epochs": 3,
+    "ema_decay": 0.0,
+    "start_crop_size": 24,
+    "full_size_from": 0.8,
     "auxiliary_learning_rate": 0.24,
 }
 COMPACT_SHARES: dict[int, dict[str, int]] = {

@@ -12,6 +12,7 @@ _api: list[URLPattern | URLResolver] = [
     path("ready", ReadyView.as_view(), name="ready"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("", include("classifier.api.urls")),
+    path("", include("training.api.urls")),
 ]
 
 urlpatterns = [

@@ -24,6 +24,7 @@ from training.exceptions import ServiceError
 from training.models import ModelVersion
 from training.registry import register_package
 from training.services import promote_version
+from training.store import check_access
 
 _DEFAULT_USERNAME = "admin"
 _PASSWORD_BYTES = 12  # 96 random bits, 16 characters
@@ -52,7 +53,7 @@ class NewAdministrator:
 
 
 def check_folders() -> None:
-    """Make sure that the local folders exist and can be written.
+    """Make sure that the local folders exist and can be written, and that a remote store can be reached.
 
     Raises:
         StartError: one of them cannot.
@@ -67,6 +68,11 @@ def check_folders() -> None:
         if trouble:
             message = f"{name}={folder} cannot be used: {trouble}. Choose a folder that can be written."
             raise StartError(message)
+    try:
+        check_access()
+    except OSError as error:
+        message = f"ARTIFACTS_URL={settings.ARTIFACTS_URL} cannot be used: {error.strerror}."
+        raise StartError(message) from error
 
 
 def prepare_database() -> int:

@@ -30,6 +30,7 @@ from cifarsite.problems import RETRY_SECONDS, Fault, problem
 from classifier.inference import ModelNotReady, predictor
 from training.api.serializers import problem_responses
 from training.models import Worker
+from training.services.watching import report_canaries
 
 FRESH: Final = timedelta(seconds=60)
 """A worker that has not been heard of for longer says nothing about the present."""
@@ -122,6 +123,13 @@ class ReadySerializer(serializers.Serializer[Any]):
     """Database, broker and champion are there."""
 
     status = serializers.CharField()
+    canary = serializers.DictField(
+        child=serializers.FloatField(allow_null=True),
+        help_text=(
+            "For each queue, seconds since a tiny task last came through it; null when none has yet. One is sent every "
+            "minute. For information: pictures are answered without workers."
+        ),
+    )
 
 
 class OpenView(APIView):
@@ -143,7 +151,8 @@ class WelcomeView(OpenView):
     )
     def get(self, request: Request) -> Response:
         """Link to everything."""
-        names = ["health", "ready", "classes", "model_info", "predict", "batch_predict", "predict_base64", "schema"]
+        names = ["health", "ready", "classes", "model_info", "predict", "batch_predict", "predict_base64"]
+        names += ["runs", "queues", "schema"]
         links = {name: reverse(f"api:{name}", request=request) for name in names}
         links |= {name: reverse(name, request=request) for name in ("swagger", "redoc")}
         message = "Welcome to the cifarsite API: send a picture to “predict”."
@@ -193,7 +202,8 @@ class ReadyView(OpenView):
         faults = [fault for check in _CHECKS if (fault := check()) is not None]
         if faults:
             return problem(request, 503, faults, headers={"Retry-After": str(RETRY_SECONDS)})
-        return Response({"status": "ready"})
+        canary = {queue: report.age_seconds for queue, report in report_canaries().items()}
+        return Response({"status": "ready", "canary": canary})
 
 
 def _check_database() -> Fault | None:

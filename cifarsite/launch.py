@@ -31,6 +31,7 @@ from cifarsite.bootstrap import (
     prepare_database,
 )
 from cifarsite.log_stream import LogStream, LogStreamHandler
+from cifarsite.logs import make_formatter
 from cifarsite.supervisor import KeepsEndingError, Program, Supervisor
 from cifarsite.valkey import ValkeyStartError, start_valkey
 from cifarsite.web import granian_command
@@ -120,8 +121,7 @@ def run_site(address: Address, output: TextIO) -> None:
     """
     check_folders()
     _check_static_files()
-    log = LogStream(output)
-    logging.basicConfig(level=settings.LOG_LEVEL, handlers=[LogStreamHandler(log, "up")], force=True)
+    log = _open_log(output)
     try:
         with _only_one(Path(settings.VAR)):
             address.check()
@@ -129,6 +129,17 @@ def run_site(address: Address, output: TextIO) -> None:
                 _run(supervisor, address, log)
     except (KeepsEndingError, ValkeyStartError, OSError) as error:
         raise StartError(str(error)) from error
+
+
+def _open_log(output: TextIO) -> LogStream:
+    """Return what every process's lines go through, this one's own records included."""
+    as_json = settings.LOG_FORMAT == "json"
+    log = LogStream(output, as_json=as_json)
+    handler = LogStreamHandler(log, "up")
+    if as_json:
+        handler.setFormatter(make_formatter(settings.LOG_FORMAT))
+    logging.basicConfig(level=settings.LOG_LEVEL, handlers=[handler], force=True)
+    return log
 
 
 def _run(supervisor: Supervisor, address: Address, log: LogStream) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+from datetime import UTC, datetime
 from typing import TextIO
 
 _LINE_END = re.compile(rb"\r\n|\n|\r")
@@ -18,17 +20,22 @@ class LogStream:
     Args:
         output: where the lines go.
         width: room for the longest name, so that the texts line up.
+        as_json: make every line an object, with the name as its `process`, instead of giving it a prefix.
     """
 
-    def __init__(self, output: TextIO, *, width: int = 8) -> None:
+    def __init__(self, output: TextIO, *, width: int = 8, as_json: bool = False) -> None:
         self._output = output
         self._width = width
+        self._as_json = as_json
         self._coloured = output.isatty() and not os.environ.get("NO_COLOR")
         self._partial: dict[str, bytes] = {}
         self.is_broken = False
 
     def say(self, name: str, text: str) -> None:
         """Write one line in the name of a process."""
+        if self._as_json:
+            self.announce(json.dumps({**_read_record(text, logger=name), "process": name}))
+            return
         prefix = f"{name:<{self._width}} |"
         if self._coloured:
             prefix = f"\x1b[{_COLOURS.get(name, 0)}m{prefix}{_RESET}"
@@ -57,6 +64,17 @@ class LogStream:
     def flush(self, name: str) -> None:
         """Write what an ended process left without a line end."""
         self.feed(name, b"\n")
+
+
+def _read_record(text: str, *, logger: str) -> dict[str, object]:
+    """Return the record that a line holds; a line that somebody just printed becomes one."""
+    try:
+        record = json.loads(text)
+    except ValueError:
+        record = None
+    if isinstance(record, dict):
+        return record
+    return {"timestamp": datetime.now(UTC).isoformat(), "level": "info", "logger": logger, "event": text}
 
 
 class LogStreamHandler(logging.Handler):

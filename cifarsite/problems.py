@@ -27,6 +27,7 @@ from rest_framework import exceptions
 from cifarsite import error_pages
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
+from training.exceptions import ServiceError
 
 logger = logging.getLogger(__name__)
 
@@ -121,6 +122,8 @@ def _expected(error: Exception) -> tuple[int, Fault] | None:
         return error.status, Fault("file", error.code, str(error.detail))
     if isinstance(error, MultiPartParserError | UnreadablePostError):
         return 400, Fault("body", "malformed", _("The form cannot be read: %(why)s") % {"why": error})
+    if isinstance(error, ServiceError):
+        return 409, Fault("state", "conflict", str(error))
     for kinds, status, fault in _EXPECTED:
         if isinstance(error, kinds):
             return status, _fault(fault)

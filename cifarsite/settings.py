@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import logging
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,8 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from cifarsite import embedded
+from cifarsite import embedded, logs
+from training.schedule import canary_schedule
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Model]` and friends be written
 
@@ -58,6 +61,15 @@ def _url(name: str, schemes: tuple[str, ...]) -> str:
 # --- Where things live -----------------------------------------------------------------------------------------------
 VAR = Path(env.str("CIFARSITE_VAR", default=str(BASE_DIR / "var"))).resolve()
 ARTIFACTS_ROOT = Path(env.str("ARTIFACTS_ROOT", default=str(VAR / "artifacts"))).resolve()
+ARTIFACTS_URL = _url("ARTIFACTS_URL", ("s3",))  # empty: ARTIFACTS_ROOT is the store, else this machine's share of it
+ARTIFACTS_S3_ENDPOINT = _url("ARTIFACTS_S3_ENDPOINT", ("http", "https"))
+_BUCKET = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._-]+)*)/?", ARTIFACTS_URL)
+if ARTIFACTS_URL and (_BUCKET is None or "/." in ARTIFACTS_URL):
+    message = "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX, and credentials in AWS's variables."
+    raise ImproperlyConfigured(message)
+if ARTIFACTS_S3_ENDPOINT and not ARTIFACTS_URL:
+    message = "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL: give the bucket too, or neither for a local folder."
+    raise ImproperlyConfigured(message)
 _DATABASE_URL = _url("DATABASE_URL", ("postgres", "postgresql"))
 try:
     _DATABASE = env.db_url_config(_DATABASE_URL) if _DATABASE_URL else {}
@@ -115,6 +127,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "cifarsite.request_logs.RequestLogMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -205,11 +218,12 @@ CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE_FILENAME = str(VAR / "celerybeat-schedule")
 CELERY_BEAT_SCHEDULE = {
     # No `expires`: a worker whose clock is ahead would drop every one. What piled up is skipped (training.tasks.sweep).
     "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5)},
+    **canary_schedule(),
+    "clean": {"task": "training.clean", "schedule": timedelta(days=1)},
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------
@@ -265,8 +279,17 @@ STATIC_URL = "/static/"
 STATIC_ROOT = None if EMBEDDED else BASE_DIR / "staticfiles"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_USE_FINDERS = EMBEDDED
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}},
+STORAGES: dict[str, dict[str, Any]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": ARTIFACTS_ROOT}}
+    if _BUCKET is None
+    else {
+        "BACKEND": "training.remote_store.ArtifactStorage",
+        "OPTIONS": {
+            "bucket_name": _BUCKET[1],
+            "location": _BUCKET[2].strip("/"),
+            "endpoint_url": ARTIFACTS_S3_ENDPOINT or None,
+        },
+    },
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if EMBEDDED
@@ -292,10 +315,13 @@ REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, min
 API_VERSION = "1.0.0"
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
-    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes. Make a token with `manage.py api_token USERNAME`.",
+    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
+    "Make a token with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": "Pictures"}, {"name": "Model"}, {"name": "Site"}],
+    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
+    "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
@@ -337,6 +363,7 @@ else:
         MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
 MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
 TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+CHECKPOINT_DAYS = _number("CIFARSITE_CHECKPOINT_DAYS", 30, minimum=1, maximum=3650)  # of runs that have ended
 TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
 USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
 USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
@@ -369,17 +396,26 @@ if HTTPS:
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
     SECURE_HSTS_SECONDS = _number("CIFARSITE_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$"]  # load balancers ask over plain HTTP
+# Load balancers and Prometheus ask over plain HTTP, behind the proxy.
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
+
+# --- Figures ---------------------------------------------------------------------------------------------------------
+METRICS_TOKEN = env.str("CIFARSITE_METRICS_TOKEN", default="")  # empty: only signed-in staff read /metrics
 
 # --- Logs ------------------------------------------------------------------------------------------------------------
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
     message = f"LOG_LEVEL={LOG_LEVEL!r} is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."
     raise ImproperlyConfigured(message)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
-}
+LOG_FORMAT = env.str("CIFARSITE_LOG_FORMAT", default="plain" if EMBEDDED else "json").lower()
+if LOG_FORMAT not in logs.FORMATS:
+    message = f"CIFARSITE_LOG_FORMAT={LOG_FORMAT!r} is not valid: give plain or json."
+    raise ImproperlyConfigured(message)
+LOGGING = logs.logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL)
+# One line per request where programs read the log. People follow it for jobs, and open pages ask every second.
+_REQUEST_LEVEL = logging.INFO if LOG_FORMAT == "json" else logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_START_LOG_LEVEL = logging.DEBUG
+DJANGO_STRUCTLOG_STATUS_DEFAULT_LOG_LEVEL = DJANGO_STRUCTLOG_STATUS_2XX_LOG_LEVEL = _REQUEST_LEVEL
+# Django itself warns of these.
+DJANGO_STRUCTLOG_STATUS_4XX_LOG_LEVEL = DJANGO_STRUCTLOG_STATUS_5XX_LOG_LEVEL = _REQUEST_LEVEL
+DJANGO_STRUCTLOG_IP_LOGGING_ENABLED = False  # personal data, which the log does not need

@@ -4,6 +4,8 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
+from cifarsite.metrics import MetricsView
+
 # One way in, with one lockout: the admin panel's login is the site's own.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
@@ -11,6 +13,7 @@ urlpatterns = [
     path("", include("classifier.urls")),
     path("", include("training.urls")),
     path("", include("cifarsite.api_router")),
+    path("metrics", MetricsView.as_view(), name="metrics"),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

@@ -22,6 +22,7 @@ from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.exceptions import PackageError
 from training.engine.package import PackageManifest, verify_package
 from training.models import ModelVersion
+from training.store import forget_copy
 
 if TYPE_CHECKING:
     from classifier.openvino_runtime import Network
@@ -152,6 +153,7 @@ def load_predictor(version: ModelVersion) -> Predictor:
         )
         _replay_golden_samples(predictor, tolerance=GOLDEN_TOLERANCE[precision])
     except (PackageError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        forget_copy(version.location)  # where the store is remote, the next try fetches it again
         message = f"The package of model version {version} cannot serve: {error or type(error).__name__}"
         raise ModelNotReady(message) from error
     return predictor

@@ -13,10 +13,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 from pytest_django import Settings
+
+from tests.mlflow_server import MlflowServer, run_mlflow_server
 
 ROOT = Path(__file__).resolve().parent.parent
 TINY_CONFIG = {"epochs": 1, "batch_size": 50, "width_multiplier": 0.0625, "validation_fraction": 0.1}
@@ -63,6 +66,59 @@ def artifacts_root(settings: Settings, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of a local S3 server, one for all tests."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@dataclass
+class RemoteArtifacts:
+    """A bucket for one test, and machines that share nothing else."""
+
+    environment: dict[str, str]
+    bucket: Any
+    settings: Settings
+    folder: Path
+
+    def keys(self, prefix: str = "") -> list[str]:
+        """Names of what is in the store."""
+        return sorted(found.key.removeprefix("site/") for found in self.bucket.objects.filter(Prefix=f"site/{prefix}"))
+
+    def move_to(self, machine: str) -> Path:
+        """Go on as another machine, with an artifacts folder of its own."""
+        root = self.folder / machine / "artifacts"
+        self.settings.ARTIFACTS_ROOT = root
+        return root
+
+
+@pytest.fixture
+def remote_artifacts(
+    s3_server: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, artifacts_root: Path
+) -> RemoteArtifacts:
+    """Keep artifacts in an S3 bucket of the test's own, and this machine's share of them in its folder."""
+    import boto3
+
+    name = f"test-{os.urandom(6).hex()}"
+    for variable in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(variable, "testing")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    bucket = boto3.resource("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    settings.ARTIFACTS_URL, settings.ARTIFACTS_S3_ENDPOINT = f"s3://{name}/site", s3_server
+    options = {"bucket_name": name, "location": "site", "endpoint_url": s3_server}
+    storage = {"BACKEND": "training.remote_store.ArtifactStorage", "OPTIONS": options}
+    settings.STORAGES = {**settings.STORAGES, "default": storage}
+    settings.HEARTBEAT_SECONDS = 1
+    environment = {"ARTIFACTS_URL": f"s3://{name}/site", "ARTIFACTS_S3_ENDPOINT": s3_server}
+    return RemoteArtifacts(environment=environment, bucket=bucket, settings=settings, folder=tmp_path)
+
+
+@pytest.fixture(scope="session")
 def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The address of an MLflow store, one for all tests: making its tables takes seconds."""
     from training.tracking.store import connect
@@ -70,6 +126,20 @@ def mlflow_store(tmp_path_factory: pytest.TempPathFactory) -> str:
     uri = f"sqlite:///{tmp_path_factory.mktemp('mlflow') / 'mlflow.sqlite3'}"
     connect(uri).search_experiments()
     return uri
+
+
+@pytest.fixture(scope="session")
+def _mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    with run_mlflow_server(tmp_path_factory.mktemp("mlflow-server")) as server:
+        yield server
+
+
+@pytest.fixture
+def mlflow_server(_mlflow_server: MlflowServer, settings: Settings, artifacts_root: Path) -> MlflowServer:
+    """A real MLflow server that works until it is told to fail, and that the site tracks in."""
+    _mlflow_server.recover()
+    settings.MLFLOW_TRACKING_URI = _mlflow_server.uri
+    return _mlflow_server
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from celery import current_app
 from django.db import transaction
@@ -16,6 +16,7 @@ EXECUTE_IMPORT: Final = "training.execute_import"
 MIRROR_RUN: Final = "training.mirror_run"
 MIRROR_CHAMPION: Final = "training.mirror_champion"
 SWEEP: Final = "training.sweep"
+CLEAN: Final = "training.clean"
 
 # A request never waits longer than two of these for a broker that does not answer (measured: 2.0 of them when it
 # accepts the connection and then says nothing; 3 ms when nothing listens).
@@ -61,7 +62,8 @@ def count_messages(queue: str) -> int:
     """
     with current_app.connection_for_read(transport_options=_NO_RETRIES) as connection:
         try:
-            return int(connection.default_channel.queue_declare(queue=queue, passive=True).message_count)
+            channel: Any = connection.default_channel  # its types know less than every transport has
+            return int(channel.queue_declare(queue=queue, passive=True).message_count)
         except connection.channel_errors:  # there is no queue without a message
             return 0
         except connection.connection_errors as error:  # it was lost after it had been made

@@ -215,7 +215,7 @@ MARKED: Final = frozenset(
         gettext_noop("Checking the images"),
         # Recipes.
         gettext_noop("Fast"),
-        gettext_noop("A compact network of two million parameters that learns much from a short training."),
+        gettext_noop("A compact network of half a million parameters that learns much from a short training."),
         gettext_noop("Accurate"),
         gettext_noop(
             "A deeper compact network and a longer training: for an hour on a small CPU, or a minute on a GPU."

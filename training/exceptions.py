@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 
 class ServiceError(Exception):
     """A request that cannot be carried out. `str(error)` is the sentence to show."""
@@ -21,3 +23,14 @@ class ClassesDifferError(ServiceError):
 
 class FenceLostError(Exception):
     """The job was taken from this worker (lease expired, or another claim): it must stop and write nothing more."""
+
+
+class StoreError(OSError):
+    """The store of artifacts did not do what was asked; `strerror` is a sentence without its full stop."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(errno.EIO, sentence)
+
+
+class DamagedArtifactError(StoreError):
+    """What the store holds is not what was published."""

@@ -8,18 +8,19 @@ from typing import Any, Final, cast
 from django import forms
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 from django.template.defaultfilters import filesizeformat
 from django.utils.formats import sanitize_separators
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from training.choices import ImportSource
+from training.choices import ImportSource, JobStatus, Priority
 from training.engine.config import TrainConfig, Value, check_value, describe_allowed
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELD_GROUPS, FIELDS, FieldSpec
 from training.engine.recipes import RECIPES, Recipe
 from training.engine_texts import explain_refusal, show_value, translate, translate_allowed
-from training.models import Dataset, DatasetImport
+from training.models import Dataset, DatasetImport, TrainingRun
 from training.models.dataset import validate_name
 
 MAIN_SETTINGS: Final = ("epochs", "batch_size", "learning_rate", "seed")
@@ -30,6 +31,7 @@ MORE_SETTINGS: Final = {
 SETTINGS: Final = (*MAIN_SETTINGS, *(name for names in MORE_SETTINGS.values() for name in names))
 NOTHING: Final = "-"
 """Typed for an empty text, since a field left empty takes the recipe's value; no dataset is called so."""
+_LISTED_RUNS: Final = 50
 _WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 
@@ -89,8 +91,26 @@ class RunForm(forms.Form):
     )
     recipe = forms.ChoiceField(label=gettext_lazy("Recipe"))
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's own signature
+    priority = forms.TypedChoiceField(
+        label=gettext_lazy("Priority"),
+        choices=Priority.choices,
+        coerce=lambda value: Priority(int(value)),
+        required=False,
+        initial=Priority.NORMAL,
+        help_text=gettext_lazy("Runs of a higher priority are taken first, whenever they were asked for."),
+    )
+    after = forms.ModelChoiceField(
+        queryset=TrainingRun.objects.active().select_related("dataset").only("recipe", "status", "dataset__name"),
+        label=gettext_lazy("Start after"),
+        required=False,
+        empty_label=gettext_lazy("no other run"),
+        help_text=gettext_lazy("It starts once that run has succeeded, and is cancelled when that one is or fails."),
+    )
+
+    def __init__(self, *args: Any, may_overtake: bool = True, **kwargs: Any) -> None:  # noqa: ANN401  # Django's own
         super().__init__(*args, **kwargs)
+        cast("forms.ChoiceField", self.fields["priority"]).choices = _priorities(may_overtake=may_overtake)
+        cast("forms.ChoiceField", self.fields["after"]).choices = self._list_runs_to_follow
         choices = [(recipe.name, translate(recipe.title)) for recipe in RECIPES.values()]
         self.fields["recipe"] = forms.ChoiceField(label=_("Recipe"), choices=choices)
         for name in SETTINGS:
@@ -118,10 +138,21 @@ class RunForm(forms.Form):
         """Whether one of the other settings was filled in or refused, and must be seen."""
         return any(field.errors or field.value() for group in self.more_settings.values() for field in group)
 
+    @property
+    def queue_is_open(self) -> bool:
+        """Whether something about the queue was filled in or refused, and must be seen."""
+        typed = self["priority"].value() not in {None, "", str(int(Priority.NORMAL)), Priority.NORMAL}
+        return typed or any(self[name].errors for name in ("priority", "after")) or bool(self["after"].value())
+
     def overrides(self) -> dict[str, Value]:
         """Return the settings that were filled in."""
         chosen = {name: self.cleaned_data.get(name) for name in SETTINGS}
         return {name: value for name, value in chosen.items() if value is not None}
+
+    def clean_priority(self) -> Priority:
+        """Take a missing priority for the normal one."""
+        chosen = self.cleaned_data["priority"]
+        return chosen if isinstance(chosen, Priority) else Priority.NORMAL
 
     def clean(self) -> dict[str, Any]:
         """Let the engine look at the settings together."""
@@ -136,6 +167,34 @@ class RunForm(forms.Form):
     def refuse(self, error: ConfigError) -> None:
         """Attach the engine's refusal to the field it names."""
         self.add_error(error.field if error.field in self.fields else None, explain_refusal(error))
+
+    def _list_runs_to_follow(self) -> list[tuple[object, str]]:
+        """Return the newest runs that have not ended; older ones can be named in the address (`?after=`)."""
+        field = cast("forms.ModelChoiceField[TrainingRun]", self.fields["after"])
+        runs = list(cast("QuerySet[TrainingRun]", field.queryset).order_by("-pk")[:_LISTED_RUNS])
+        return [("", str(field.empty_label)), *((run.pk, _describe_run(run)) for run in runs)]
+
+
+class ExtensionForm(forms.Form):
+    """For how many epochs more a run shall go on."""
+
+    epochs = forms.IntegerField(
+        label=gettext_lazy("Epochs more"), min_value=1, widget=forms.NumberInput(attrs={"inputmode": "numeric"})
+    )
+
+
+class PriorityForm(forms.Form):
+    """When a run that waits is taken."""
+
+    priority = forms.TypedChoiceField(label=gettext_lazy("Priority"), choices=Priority.choices, coerce=int)
+
+    @classmethod
+    def of(cls, priority: int, *, may_overtake: bool) -> PriorityForm:
+        """Return the form of a run that has `priority`, which stays to be chosen whoever gave it."""
+        form = cls(initial={"priority": priority})
+        allowed = _priorities(may_overtake=may_overtake or priority > Priority.NORMAL)
+        cast("forms.ChoiceField", form.fields["priority"]).choices = allowed
+        return form
 
 
 class ImportForm(forms.ModelForm[DatasetImport]):
@@ -183,6 +242,21 @@ class ImportForm(forms.ModelForm[DatasetImport]):
             }
             self.add_error("upload", sentence)
         return cleaned
+
+
+def _priorities(*, may_overtake: bool) -> list[tuple[int, str]]:
+    """Return the priorities that a person may give; only operators let runs overtake those of others."""
+    return [(value, str(label)) for value, label in Priority.choices if may_overtake or value <= Priority.NORMAL]
+
+
+def _describe_run(run: TrainingRun) -> str:
+    status = JobStatus(run.status).label.lower()
+    return _("%(run)s: %(recipe)s on %(dataset)s, %(status)s") % {
+        "run": run,
+        "recipe": run.recipe,
+        "dataset": run.dataset.name,
+        "status": status,
+    }
 
 
 def _widget(spec: FieldSpec) -> forms.Widget:

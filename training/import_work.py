@@ -6,22 +6,25 @@ import contextlib
 import json
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from django.db import Error, IntegrityError, transaction
 
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, Reason
-from training.doorbell import EXECUTE_IMPORT
 from training.engine.constants import MANIFEST_NAME
 from training.engine.data_checks import read_report, summarize_report
 from training.engine.events import FinishedEvent
 from training.engine.package import sync
+from training.exceptions import StoreError
 from training.models import Dataset, DatasetImport
 from training.processes import engine_command
+from training.publishing import do_beside_lease, insist
 from training.recording import JobRecorder, Listener
 from training.storage import DATASETS, IMPORTS, artifacts
+from training.store import fetch, list_stored, publish, remove
 from training.work import UnusableResultError, Work, remove_other_fences
 
 logger = logging.getLogger(__name__)
@@ -36,8 +39,6 @@ class ImportWork(Work):
         job: The claimed import.
         listener: Told about every event of the engine.
     """
-
-    task = EXECUTE_IMPORT
 
     def __init__(self, job: DatasetImport, *, listener: Listener) -> None:
         self._job = job
@@ -58,7 +59,7 @@ class ImportWork(Work):
                 return engine_command(str(download), *shared, f"--download-root={self._folder / 'download'}")
             case _:
                 options = ["--skip-unreadable"] if self._job.skip_unreadable else []
-                source = artifacts(self._job.source_path)  # an upload lies under the root, other paths are absolute
+                source = self._find_source()
                 return engine_command("import", *shared, f"--source={source}", f"--notes={self._job.notes}", *options)
 
     def keep(self, finished: FinishedEvent, *, log_tail: str) -> Callable[[], None]:
@@ -71,6 +72,7 @@ class ImportWork(Work):
         final.parent.mkdir(parents=True, exist_ok=True)
         self._output.rename(final)
         sync(final.parent)
+        do_beside_lease(self._job, lambda: insist(partial(publish, self._location)))
 
         def write() -> None:
             try:
@@ -89,6 +91,17 @@ class ImportWork(Work):
         _remove_unless_known(self._location)
         if status in TERMINAL_STATUSES:
             remove_traces(self._job)
+
+    def _find_source(self) -> Path:
+        """Return the archive or folder on this machine; an upload may have come to another one.
+
+        Raises:
+            OSError: the upload cannot be fetched.
+        """
+        job = self._job
+        if not job.owns_source:
+            return Path(job.source_path)
+        return do_beside_lease(job, lambda: insist(partial(fetch, job.source_path)))
 
     @property
     def _output(self) -> Path:
@@ -112,18 +125,31 @@ def remove_traces(job: DatasetImport) -> None:
     shutil.rmtree(artifacts(IMPORTS, job.pk), ignore_errors=True)
     _remove_abandoned_datasets(job)
     if job.owns_source and job.source_path:
-        artifacts(job.source_path).unlink(missing_ok=True)
-        DatasetImport.objects.filter(pk=job.pk).update(source_path="")
+        with _logged():
+            remove(job.source_path)
+            DatasetImport.objects.filter(pk=job.pk).update(source_path="")
 
 
 def _remove_abandoned_datasets(job: DatasetImport) -> None:
-    """Remove what claims renamed to its final place and then, losing their worker, never made known."""
-    for folder in artifacts(DATASETS).glob(f"{job.pk}-*"):
-        _remove_unless_known(f"{DATASETS}/{folder.name}")
+    """Remove what claims brought to its final place and then, losing their worker, never made known."""
+    locations = {f"{DATASETS}/{folder.name}" for folder in artifacts(DATASETS).glob(f"{job.pk}-*")}
+    with _logged():
+        locations.update(stored.location for stored in list_stored(DATASETS, under=f"{job.pk}-"))
+    for location in sorted(locations):
+        _remove_unless_known(location)
 
 
 def _remove_unless_known(location: str) -> None:
     """Remove a dataset's folder that no row names; when the database cannot say, it stays."""
-    with contextlib.suppress(Error):
-        if artifacts(location).exists() and not Dataset.objects.filter(location=location).exists():
-            shutil.rmtree(artifacts(location), ignore_errors=True)
+    with contextlib.suppress(Error), _logged():
+        if not Dataset.objects.filter(location=location).exists():
+            remove(location)
+
+
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Leave to the daily cleaning what a store that does not answer keeps."""
+    try:
+        yield
+    except StoreError as error:
+        logger.warning("What an import left in the store is removed later: %s", error.strerror)

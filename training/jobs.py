@@ -371,8 +371,8 @@ class Job(models.Model):
             raise FenceLostError
 
     def _give_back(self, *, cause: Cause, **fields: object) -> None:
-        fields = {**_back_in_queue(), **fields}
-        if not self._move(self.pk, self._mine(), source=JobStatus.RUNNING, to=JobStatus.QUEUED, cause=cause, **fields):
+        change: dict[str, Any] = {**_back_in_queue(), **fields}
+        if not self._move(self.pk, self._mine(), source=JobStatus.RUNNING, to=JobStatus.QUEUED, cause=cause, **change):
             raise FenceLostError
 
     @classmethod
@@ -419,5 +419,5 @@ class Job(models.Model):
         )
 
 
-def _back_in_queue() -> dict[str, object]:
+def _back_in_queue() -> dict[str, Any]:
     return {"lease_until": None, "worker": ""}

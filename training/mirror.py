@@ -1,7 +1,12 @@
-"""Bringing MLflow to what the database says: where runs stand, which packages they made, who is champion.
+"""Bringing MLflow to what the database says: epochs, where runs stand, which packages they made, who is champion.
 
-A run's own worker tells most of it while it trains. The rest, and what MLflow or a worker was away for, is told by
-tasks. They read the rows as they are at that moment, so that a message that comes late or twice does no harm.
+A run's own worker tells it while it trains. What MLflow or a worker was away for is told by tasks, with the same
+functions. They read the rows as they are at that moment, so that a message that comes late or twice does no harm.
+
+Epochs reach MLflow once each, in order, because of two marks in a run's row. `mlflow_offered_step` moves before epochs
+are sent: MLflow may have them. `mlflow_taken_step` moves after its answer: MLflow has them. Those between the two are
+sent again, with the same values and moments, and MLflow keeps one of each. Should epochs that it may have be trained
+again, its run is given up for a new one (`TrainingRun.drop_epochs_after`).
 """
 
 from __future__ import annotations
@@ -11,18 +16,25 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Greatest
 
-from training.choices import JobStatus
+from training.choices import TERMINAL_STATUSES, JobStatus
 from training.engine.exceptions import PackageError
 from training.engine.package import verify_package
-from training.models import ModelVersion, Promotion, TrainingRun
+from training.models import EpochMetric, ModelVersion, Promotion, TrainingRun
 from training.tracking import RunDescription, TrackedState, name_parameters
+from training.tracking.names import name_epoch
 from training.tracking.store import (
     PACKAGE_TAG,
+    answers_expected,
     connect,
+    discard_run,
     ensure_run,
+    find_doubles,
     find_version,
+    log_figures,
     point_champion,
     publish_package,
     refusals_logged,
@@ -39,6 +51,7 @@ STATES: Final = {
     JobStatus.FAILED: TrackedState.FAILED,
     JobStatus.CANCELLED: TrackedState.KILLED,
 }
+_EPOCHS_AT_ONCE: Final = 100  # of seven figures each; MLflow takes 1,000 in one call
 
 logger = logging.getLogger(__name__)
 
@@ -54,29 +67,37 @@ def describe_run(run: TrainingRun) -> RunDescription:
     )
 
 
+def untold_epochs() -> QuerySet[EpochMetric]:
+    """Epochs that are MLflow's to have and that it does not have for certain, in order.
+
+    Those after the newest checkpoint may have to be trained again: they come with the next checkpoint, or with the end.
+    """
+    is_final = Q(step__lte=F("run__checkpoint_step")) | Q(run__status__in=TERMINAL_STATUSES)
+    return EpochMetric.objects.filter(is_final, step__gt=F("run__mlflow_taken_step")).order_by("step")
+
+
 def runs_behind() -> QuerySet[TrainingRun]:
-    """Runs of which MLflow was last told something else than the database says; a running one's worker tells itself."""
-    known = Q(status=JobStatus.RUNNING)
+    """Runs of which MLflow was last told something else than the database says.
+
+    A run gets no epochs while it does not run, and its state is told after them: only of a running one they count.
+    """
+    told = ~Exists(untold_epochs().filter(run=OuterRef("pk")))
+    known = Q(told, status=JobStatus.RUNNING, mlflow_state=TrackedState.RUNNING)
     for status, state in STATES.items():
-        known |= Q(status=status, mlflow_state=state)
+        if status != JobStatus.RUNNING:
+            known |= Q(status=status, mlflow_state=state)
     return TrainingRun.objects.filter(fence__gt=0).exclude(known)
 
 
 def mirror_run(pk: int) -> None:
-    """Tell MLflow where run `pk` stands and, when it succeeded, give it the package.
+    """Tell MLflow what it does not know of run `pk`: epochs, then where it stands, then the package of a success.
 
     Raises:
         MlflowUnavailableError: MLflow does not answer.
     """
-    run = runs_behind().filter(pk=pk).first() if settings.MLFLOW_TRACKING_URI else None
-    while run is not None:
-        run_id = run.mlflow_run_id
-        with refusals_logged(f"the state of {run}"):
-            run_id = _tell_state(run)
-        unchanged = TrainingRun.objects.filter(pk=pk, status=run.status, fence=run.fence)
-        if unchanged.update(mlflow_run_id=run_id, mlflow_state=STATES[JobStatus(run.status)]):
-            return
-        run = TrainingRun.objects.filter(pk=pk).first()  # claimed or cancelled meanwhile: tell that instead
+    while settings.MLFLOW_TRACKING_URI and (run := runs_behind().filter(pk=pk).first()) is not None:
+        with answers_expected(f"the state of {run}"):
+            _tell(run)
 
 
 def mirror_champion(pk: int) -> None:
@@ -90,22 +111,81 @@ def mirror_champion(pk: int) -> None:
         return
     named = None
     while (champion := ModelVersion.objects.champion()) != named and champion is not None:  # it may change meanwhile
-        with refusals_logged(f"{champion} as champion"):
+        what = f"{champion} as champion"
+        with answers_expected(what), refusals_logged(what):
             _name_champion(champion)
         named = champion
     untold.update(is_mirrored=True)
 
 
-def _tell_state(run: TrainingRun) -> str:
-    """Bring MLflow's run to the row's state; returns its id. It is made where MLflow was away for all its length."""
+def _tell(run: TrainingRun) -> None:
+    """Bring MLflow to what a row says, and note it; where the row has changed meanwhile, nothing is noted."""
     client = connect(settings.MLFLOW_TRACKING_URI)
-    version = ModelVersion.objects.filter(run=run).first()
-    run_id = ensure_run(client, describe_run(run))
+    opened = _open(client, run)
+    if opened is None:
+        return
+    _send_epochs(client, opened)
+    state = STATES[JobStatus(opened.status)]
+    if opened.mlflow_state == state:
+        return
     # Before the package: where files cannot be stored, runs end all the same.
-    set_state(client, run_id, STATES[JobStatus(run.status)], at=run.finished_at)
+    with refusals_logged(f"the state of {run}"):
+        set_state(client, opened.mlflow_run_id, state, at=opened.finished_at)
+        if opened.is_terminal:
+            for double in find_doubles(client, describe_run(opened)):
+                discard_run(client, double)
+    version = ModelVersion.objects.filter(run=run).first()
     if version is not None:
-        _publish(client, run_id, version=version)
-    return run_id
+        _publish(client, opened.mlflow_run_id, version=version)
+    same = _same_run(opened)
+    if not same.filter(status=opened.status, fence=opened.fence).update(mlflow_state=state):
+        same.update(mlflow_state="")  # claimed, ended or cancelled meanwhile, and MLflow was told the older state last
+
+
+def _open(client: MlflowClient, run: TrainingRun) -> TrainingRun | None:
+    """Find or make a row's run in MLflow; returns the row as it is then, None when somebody else was quicker."""
+    if run.mlflow_stale_run_id:
+        discard_run(client, run.mlflow_stale_run_id)
+    run_id = ensure_run(client, describe_run(run))
+    if run_id != run.mlflow_run_id:  # it has nothing yet, for all that is known
+        fresh = {"mlflow_run_id": run_id, "mlflow_stale_run_id": "", "mlflow_state": ""}
+        _same_run(run).filter(mlflow_stale_run_id=run.mlflow_stale_run_id).update(
+            **fresh, mlflow_offered_step=0, mlflow_taken_step=0
+        )
+    now: TrainingRun | None = TrainingRun.objects.filter(pk=run.pk).first()
+    if now is not None and now.mlflow_run_id == run_id:
+        return now
+    if now is not None and now.mlflow_run_id:  # two made one at the same moment, and each saw only its own
+        discard_run(client, run_id)
+    return None
+
+
+def _send_epochs(client: MlflowClient, run: TrainingRun) -> None:
+    """Send the epochs that MLflow does not have, in order, and note it after each call.
+
+    What was sent and not noted, because the answer or the worker was lost, is sent again and is there once.
+    """
+    while epochs := _offer_epochs(run):
+        with refusals_logged(f"epochs of {run}"):
+            log_figures(client, run.mlflow_run_id, map(name_epoch, epochs))
+        taken = epochs[0].run.mlflow_taken_step
+        _same_run(run).filter(mlflow_taken_step=taken).update(mlflow_taken_step=epochs[-1].step)
+
+
+def _offer_epochs(run: TrainingRun) -> list[EpochMetric]:
+    """Return the next epochs to send, noted as those that MLflow may have from now on, whatever happens."""
+    with transaction.atomic():
+        if _same_run(run).select_for_update().first() is None:  # nobody drops an epoch between reading and noting
+            return []
+        epochs = list(untold_epochs().filter(run=run).select_related("run")[:_EPOCHS_AT_ONCE])
+        if epochs:
+            _same_run(run).update(mlflow_offered_step=Greatest("mlflow_offered_step", epochs[-1].step))
+    return epochs
+
+
+def _same_run(run: TrainingRun) -> QuerySet[TrainingRun]:
+    """The row, unless MLflow's run for it is another one by now."""
+    return TrainingRun.objects.filter(pk=run.pk, mlflow_run_id=run.mlflow_run_id)
 
 
 def _name_champion(champion: ModelVersion) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
+from django.db.models import OuterRef, Subquery
 from django.utils import timezone
 
 from training.choices import JobStatus
@@ -35,16 +37,35 @@ def seconds_left(job: Job, *, last_epoch: EpochMetric | None = None, now: dateti
     return None if elapsed is None else elapsed / job.progress_done * remaining
 
 
-def expected_seconds(run: TrainingRun) -> float | None:
-    """Estimate how long a run that has not begun will take, from the newest one of its dataset and recipe.
+def expected_seconds(runs: Sequence[TrainingRun]) -> dict[int, float | None]:
+    """Estimate what runs that are not at work will take, each from the newest one of its dataset and recipe.
+
+    Args:
+        runs: With `continues` joined, so that two queries do for all of them.
 
     Returns:
-        Seconds, or None where no such run has succeeded yet.
+        Seconds by number of the run; None where no such run has succeeded yet.
     """
     alike = TrainingRun.objects.filter(
-        dataset=run.dataset_id, recipe=run.recipe, status=JobStatus.SUCCEEDED, wall_seconds__isnull=False
+        dataset=OuterRef("dataset"), recipe=OuterRef("recipe"), status=JobStatus.SUCCEEDED, wall_seconds__isnull=False
     )
-    known = alike.order_by("-pk").only("config", "wall_seconds").first()
+    newest = Subquery(alike.order_by("-pk").values("pk")[:1])
+    known_by_run = dict(TrainingRun.objects.filter(pk__in=[run.pk for run in runs]).values_list("pk", newest))
+    known = TrainingRun.objects.only("config", "wall_seconds").in_bulk({pk for pk in known_by_run.values() if pk})
+    return {run.pk: _scale(known.get(known_by_run.get(run.pk, 0)), run) for run in runs}
+
+
+def _scale(known: TrainingRun | None, run: TrainingRun) -> float | None:
+    """Return how long `run` still takes, when an epoch takes it as long as it took the run `known`."""
     if known is None or known.wall_seconds is None:
         return None
-    return float(known.wall_seconds * sum(run.epochs_by_phase.values()) / sum(known.epochs_by_phase.values()))
+    epochs = float(_count_epochs(run))
+    if run.progress_total:  # it was at work before
+        epochs *= 1 - min(1.0, run.progress_done / run.progress_total)
+    elif run.continues is not None:
+        epochs -= _count_epochs(run.continues)
+    return known.wall_seconds / _count_epochs(known) * epochs
+
+
+def _count_epochs(run: TrainingRun) -> int:
+    return sum(run.epochs_by_phase.values())

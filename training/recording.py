@@ -6,14 +6,22 @@ is rolled back with it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from typing import Final
 
 from django.db import transaction
 
 from training.engine.events import CheckpointEvent, EpochEndEvent, Event, StartedEvent, StepEvent
 from training.jobs import Job
 from training.models import EpochMetric, TrainingRun
-from training.tracking import TrackedState, Tracker
+from training.publishing import CheckpointPublisher
+from training.supervisor import write_until_lease_ends
+from training.tracking import Follower
+
+# At the end of an engine, for the last checkpoint to get into a remote store; without it, the way from the one before
+# is gone once more.
+LAST_UPLOAD_SECONDS: Final = 60.0
 
 Listener = Callable[[Event], None]
 _EPOCH_FIELDS = (
@@ -68,6 +76,14 @@ class JobRecorder:
             self._write_rows()
         self._forget()
 
+    def settle(self) -> None:
+        """Wait for what still is on its way to the store once the engine has ended.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+            OSError: the store is full.
+        """
+
     def _write_rows(self) -> None:
         """Write what belongs in other tables."""
 
@@ -78,20 +94,22 @@ class JobRecorder:
 
 
 class RunRecorder(JobRecorder):
-    """Stores a run's environment, epochs and checkpoints, and mirrors them to MLflow.
+    """Stores a run's environment, epochs and checkpoints.
 
     Args:
         run: The claimed run.
         folder: Its working directory, relative to the artifacts root.
-        tracker: MLflow's mirror.
+        follower: Told when there is something new for MLflow.
         listener: Told about every event as well.
     """
 
-    def __init__(self, run: TrainingRun, *, folder: str, tracker: Tracker, listener: Listener = ignore_event) -> None:
+    def __init__(self, run: TrainingRun, *, folder: str, follower: Follower, listener: Listener = ignore_event) -> None:
         super().__init__(run, listener=listener)
         self._run = run
         self._folder = folder
-        self._tracker = tracker
+        self._follower = follower
+        self._has_news = False
+        self._publisher = CheckpointPublisher(folder)
         self._farthest_step = run.checkpoint_step
         self._epochs: list[EpochEndEvent] = []
         self._resumed_from_step: int | None = None
@@ -107,9 +125,8 @@ class RunRecorder(JobRecorder):
             case "epoch_end":
                 self._done = int(event["step"])
                 self._epochs.append(event)
-                self._tracker.log_epoch(event)
             case "checkpoint":
-                self._keep_checkpoint(event)
+                self._publisher.submit(event)
             case "progress":  # evaluation and export have units of their own; the bar counts steps
                 self._message = str(event["message"])
             case _:
@@ -122,10 +139,34 @@ class RunRecorder(JobRecorder):
 
         Raises:
             FenceLostError: the job is no longer this worker's.
+            OSError: the store takes no more checkpoints.
         """
-        if self._tracker.is_open:
-            self._keep_mirror(self._tracker.run_id, TrackedState.RUNNING)
+        published = self._publisher.take()
+        if published is not None:
+            self._name_checkpoint(published)
+        location = self._fields.get("checkpoint")
         super().flush()
+        if location is not None:
+            self._run.checkpoint = str(location)
+            self._publisher.confirm(self._run.checkpoint)
+        if self._has_news:
+            self._has_news = False
+            self._follower.wake()
+
+    def settle(self) -> None:
+        """Wait for the last checkpoint to be in the store, and name it.
+
+        Raises:
+            FenceLostError: the job is no longer this worker's.
+            OSError: the store is full.
+        """
+        deadline = time.monotonic() + LAST_UPLOAD_SECONDS
+        while self._publisher.wait(self._run, until=deadline):
+            write_until_lease_ends(self.flush)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._publisher.close()
 
     def _start(self, event: StartedEvent) -> None:
         self._fields["environment"] = {key: value for key, value in event.items() if key != "event"}
@@ -135,19 +176,14 @@ class RunRecorder(JobRecorder):
         earlier = first_step if self._resumed_from_step is None else self._resumed_from_step
         self._resumed_from_step = min(first_step, earlier)
         self._done, self._total, self._message = first_step, int(event["total_steps"]), ""
-        self._tracker.start()
-
-    def _keep_mirror(self, run_id: str, state: TrackedState) -> None:
-        if (run_id, state) != (self._run.mlflow_run_id, self._run.mlflow_state):
-            self._run.mlflow_run_id = self._fields["mlflow_run_id"] = run_id
-            self._run.mlflow_state = self._fields["mlflow_state"] = state
-            self._is_dirty = True
+        self._has_news = True
 
     def _describe_epoch(self, event: StepEvent) -> str:
         phase, epoch = int(event["phase"]), f"{event['epoch']}/{self._run.epochs_by_phase[event['phase']]}"
         return f"Phase {phase}, epoch {epoch}" if phase else f"Epoch {epoch}"
 
-    def _keep_checkpoint(self, event: CheckpointEvent) -> None:
+    def _name_checkpoint(self, event: CheckpointEvent) -> None:
+        """Have the next write name a checkpoint that cannot be lost any more."""
         step = int(event["step"])
         if step > self._farthest_step:
             self._farthest_step = step
@@ -157,10 +193,12 @@ class RunRecorder(JobRecorder):
             "checkpoint_sha256": event["sha256"],
             "checkpoint_step": step,
         }
+        self._has_news = True  # the epochs before it are final
+        self._is_dirty = True
 
     def _write_rows(self) -> None:
         if self._resumed_from_step is not None:
-            EpochMetric.objects.filter(run=self._run, step__gt=self._resumed_from_step).delete()
+            self._run.drop_epochs_after(self._resumed_from_step)
         EpochMetric.objects.bulk_create(
             [
                 EpochMetric(

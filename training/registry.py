@@ -12,6 +12,7 @@ from training.engine.exceptions import PackageError
 from training.engine.package import PackageManifest, sync, verify_package
 from training.models import ModelVersion, TrainingRun
 from training.storage import MODELS, artifacts
+from training.store import publish
 
 logger = logging.getLogger(__name__)
 
@@ -31,26 +32,17 @@ def register_package(source: Path, *, run: TrainingRun | None = None) -> ModelVe
 
 
 def store_package(source: Path) -> PackageManifest:
-    """Verify a package and copy it to `models/<sha256>` under the artifacts root, complete or not at all.
+    """Verify a package and bring it to `models/<sha256>` in the store, complete or not at all.
 
     A copy that is there already is kept, unless it was damaged: then it is replaced.
 
     Raises:
         PackageError: The package is incomplete or altered.
-        OSError: The copy cannot be written.
+        OSError: The copy cannot be written or stored.
     """
-    manifest = verify_package(source)
-    target = artifacts(MODELS, manifest.sha256)
-    if not target.exists():
-        return _copy(manifest, target)
-    try:
-        return verify_package(target)
-    except PackageError as error:
-        logger.warning("Replacing a damaged copy of a model package: %s", error)
-        damaged = target.with_name(f".damaged-{secrets.token_hex(4)}")
-        target.rename(damaged)
-        shutil.rmtree(damaged)
-        return _copy(manifest, target)
+    manifest = _keep_copy(verify_package(source))
+    publish(f"{MODELS}/{manifest.sha256}")
+    return manifest
 
 
 def record_version(manifest: PackageManifest, *, run: TrainingRun | None = None) -> ModelVersion:
@@ -65,6 +57,20 @@ def record_version(manifest: PackageManifest, *, run: TrainingRun | None = None)
         },
     )
     return version
+
+
+def _keep_copy(manifest: PackageManifest) -> PackageManifest:
+    target = artifacts(MODELS, manifest.sha256)
+    if not target.exists():
+        return _copy(manifest, target)
+    try:
+        return verify_package(target)
+    except PackageError as error:
+        logger.warning("Replacing a damaged copy of a model package: %s", error)
+        damaged = target.with_name(f".damaged-{secrets.token_hex(4)}")
+        target.rename(damaged)
+        shutil.rmtree(damaged)
+        return _copy(manifest, target)
 
 
 def _copy(manifest: PackageManifest, target: Path) -> PackageManifest:

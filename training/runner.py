@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
-import socket
 from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
@@ -18,6 +16,7 @@ from training.devices import HeldDevices, fits_this_machine, hold_devices
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
 from training.exceptions import FenceLostError
 from training.import_work import ImportWork
+from training.job_log import bind_job
 from training.jobs import Job
 from training.models import DatasetImport, TrainingRun
 from training.recording import Listener, ignore_event
@@ -25,6 +24,7 @@ from training.run_work import RunWork
 from training.stopping import worker_stopping
 from training.supervisor import TIMINGS, Ending, Outcome, Timings, supervise, write_until_lease_ends
 from training.work import UnusableResultError, Work
+from training.workers import name_process
 
 _JobT = TypeVar("_JobT", bound=Job)
 
@@ -107,9 +107,10 @@ def _carry_out(model: type[_JobT], pk: int, work: Callable[[_JobT], None]) -> bo
     """
     if worker_stopping.is_set():
         return False
-    job = model.claim(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
+    job = model.claim(pk, worker=name_process())
     if job is not None:
-        work(job)
+        with bind_job(job):
+            work(job)
     return job is not None
 
 
@@ -135,9 +136,11 @@ def _execute(job: Job, work: Work, *, environment: Mapping[str, str] = MappingPr
 
 def _run_engine(job: Job, work: Work, *, environment: Mapping[str, str], timings: Timings) -> Outcome:
     try:
-        return supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
+        outcome = supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
+        work.recorder.settle()
     except OSError as error:
         return _describe_os_error(error)
+    return outcome
 
 
 def _settle(job: Job, work: Work, outcome: Outcome, *, timings: Timings) -> JobStatus:

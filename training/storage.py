@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,24 @@ IMPORTS: Final = "imports"  # <import>/<fence>/: a dataset being made
 DATASETS: Final = "datasets"  # <import>-<fence>/: a dataset
 MODELS: Final = "models"  # <sha256>/: a model package
 UPLOADS: Final = "uploads"  # archives waiting for their import
+CHECKPOINTS: Final = "checkpoints"  # runs/<run>/<fence>/checkpoints/step-<step>/
+DRAFTS: Final = ".drafts"  # <random>/: what is being copied or downloaded, never read by anybody else
+INDEX: Final = "index"  # <location>.json: files, sizes and hashes of what a remote store has
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Something in the store.
+
+    Attributes:
+        location: Its name.
+        size_bytes: What it takes.
+        age_seconds: How long ago its newest file was written.
+    """
+
+    location: str
+    size_bytes: int
+    age_seconds: float
 
 
 def artifacts(*parts: str | int) -> Path:

@@ -101,7 +101,8 @@ def _mirror() -> None:
     if promotion is not None:
         ring(MIRROR_CHAMPION, promotion.pk)
     settled = Q(finished_at=None) | Q(finished_at__lt=_ago(_MIRROR_EVERY))
-    run = runs_behind().filter(settled).order_by("?").first()  # or one that always fails would be in the others' way
+    told_by_others = runs_behind().filter(settled).exclude(status=JobStatus.RUNNING)  # those have a worker that tells
+    run = told_by_others.order_by("?").first()  # or one that always fails would be in the others' way
     if run is not None:
         ring(MIRROR_RUN, run.pk)
 

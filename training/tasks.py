@@ -2,8 +2,10 @@
 
 from celery import shared_task
 
-from training import mirror, runner, sweeper, workers
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training import mirror, retention, runner, sweeper, workers
+from training.canary import complete_canary
+from training.doorbell import CLEAN, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training.schedule import CANARY_TASK
 from training.tracking import MlflowUnavailableError
 
 workers.connect_signals()
@@ -39,7 +41,19 @@ def mirror_champion(pk: int) -> None:
     mirror.mirror_champion(pk)
 
 
+@shared_task(name=CANARY_TASK)
+def canary(pk: int) -> None:
+    """Note that canary `pk` arrived."""
+    complete_canary(pk)
+
+
 @shared_task(name=SWEEP)
 def sweep() -> None:
     """Take back lost jobs and ring for those that wait, unless that was done within the last seconds."""
     sweeper.sweep_if_due()
+
+
+@shared_task(name=CLEAN)
+def clean() -> None:
+    """Remove what nothing needs any more, once a day."""
+    retention.clean()

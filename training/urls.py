@@ -2,16 +2,24 @@
 
 from django.urls import path
 
-from training.views import datasets, imports, runs, versions
+from training.views import datasets, imports, queues, run_actions, runs, versions, workers
 
 urlpatterns = [
     path("training/", runs.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
+    path("training/queue/pause/", queues.QueuePauseView.as_view(), name="queue_pause"),
+    path("training/queue/go-on/", queues.QueueUnpauseView.as_view(), name="queue_unpause"),
     path("training/<int:pk>/", runs.RunView.as_view(), name="run"),
     path("training/<int:pk>/live/", runs.RunLiveView.as_view(), name="run_live"),
     path("training/<int:pk>/curve.json", runs.RunCurveView.as_view(), name="run_curve"),
-    path("training/<int:pk>/control/", runs.RunControlView.as_view(), name="run_control"),
-    path("training/<int:pk>/cancel/", runs.RunCancelView.as_view(), name="run_cancel"),
+    path("training/<int:pk>/control/", run_actions.RunControlView.as_view(), name="run_control"),
+    path("training/<int:pk>/cancel/", run_actions.RunCancelView.as_view(), name="run_cancel"),
+    path("training/<int:pk>/resume/", run_actions.RunResumeView.as_view(), name="run_resume"),
+    path("training/<int:pk>/clone/", run_actions.RunCloneView.as_view(), name="run_clone"),
+    path("training/<int:pk>/extend/", run_actions.RunExtendView.as_view(), name="run_extend"),
+    path("training/<int:pk>/priority/", run_actions.RunPriorityView.as_view(), name="run_priority"),
+    path("workers/", workers.WorkersView.as_view(), name="workers"),
+    path("workers/live/", workers.WorkersLiveView.as_view(), name="workers_live"),
     path("models/", versions.VersionListView.as_view(), name="versions"),
     path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),
     path("models/<int:pk>/promote/", versions.VersionPromoteView.as_view(), name="version_promote"),

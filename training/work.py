@@ -7,7 +7,6 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
 
 from training.choices import JobStatus, Reason
 from training.engine.events import FinishedEvent
@@ -25,7 +24,6 @@ class UnusableResultError(Exception):
 class Work(ABC):
     """One claimed job's work."""
 
-    task: ClassVar[str]
     recorder: JobRecorder
 
     @abstractmethod

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +15,7 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from training.engine.machine_memory import read_machine_memory
 from training.engine.parent_death import die_with_parent
 from training.models import Worker
 from training.stopping import worker_stopping
@@ -23,13 +25,15 @@ if TYPE_CHECKING:
 
 REPORT_SECONDS: Final = 10.0
 _NVIDIA_SMI_SECONDS: Final = 5.0
+_MEBIBYTE: Final = 1024 * 1024
 
 logger = logging.getLogger(__name__)
 
 
 class _Report:
-    """The row of the worker that this process is the parent of."""
+    """The row of the worker that this process is the parent of; a pool child has a copy of how it was at its birth."""
 
+    node = ""  # the worker's name, before it is ready to be reported
     name = ""
     fields: dict[str, Any] = {}
     next_due = 0.0
@@ -46,22 +50,38 @@ def connect_signals() -> None:
     signals.worker_shutdown.connect(_report_end, dispatch_uid="cifarsite.report_end")
 
 
-def name_gpu() -> str:
-    """Return the name of the first NVIDIA GPU, or nothing."""
+def name_process() -> str:
+    """Return what a job's row calls this process: the worker's name (outside of one the machine's), a colon, its id.
+
+    A job is carried out by a pool child, the report comes from its parent: by the name they are found to be one worker.
+    """
+    return f"{_Report.node or socket.gethostname()}:{os.getpid()}"
+
+
+def read_gpus() -> list[dict[str, Any]]:
+    """Return the NVIDIA GPUs: `name`, `used_bytes` and `total_bytes` of each; the last two may be None."""
     program = shutil.which("nvidia-smi")
     if program is None:
-        return ""
-    command = [program, "--query-gpu=name", "--format=csv,noheader"]
+        return []
+    command = [program, "--query-gpu=name,memory.used,memory.total", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=_NVIDIA_SMI_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         logger.warning("nvidia-smi does not answer: %s", error)
-        return ""
-    return answer.stdout.partition("\n")[0].strip()[:255]
+        return []
+    return [_read_gpu(line) for line in answer.stdout.splitlines() if line.strip()]
 
 
-def _remember_parent(**_signal: object) -> None:
+def _read_gpu(line: str) -> dict[str, Any]:
+    """Read `NVIDIA H200, 4, 143771`: the numbers are MiB, or words where a device does not tell (`[N/A]`)."""
+    name, *numbers = (part.strip() for part in line.rsplit(",", 2))
+    used, total = (int(number) * _MEBIBYTE if number.isdecimal() else None for number in (*numbers, "", "")[:2])
+    return {"name": name[:255], "used_bytes": used, "total_bytes": total}
+
+
+def _remember_parent(*, sender: Any, **_signal: object) -> None:  # noqa: ANN401 - its types lack the name
     _Report.pid = os.getpid()
+    _Report.node = sender.hostname
 
 
 def _bind_to_parent(**_signal: object) -> None:
@@ -78,7 +98,7 @@ def _tell_supervisors(**_signal: object) -> None:
 def _report_start(*, sender: Consumer, **_signal: object) -> None:
     _Report.name = sender.hostname
     queues = sorted(sender.app.amqp.queues.consume_from)
-    _Report.fields = {"queues": queues, "gpu_name": name_gpu(), "started_at": timezone.now()}
+    _Report.fields = {"host": socket.gethostname(), "queues": queues, "started_at": timezone.now()}
     try:
         _write_row()
         logger.info("Worker %s serves %s", _Report.name, ", ".join(queues))
@@ -94,7 +114,7 @@ def _report_life(**_signal: object) -> None:
         return
     _Report.next_due = time.monotonic() + REPORT_SECONDS
     try:
-        if not Worker.objects.filter(name=_Report.name).update(last_seen_at=Now()):
+        if not Worker.objects.filter(name=_Report.name).update(last_seen_at=Now(), **_measure()):
             _write_row()  # forgotten meanwhile: the machine slept, or the database was away at the start
     except Error as error:
         logger.warning("The worker could not report that it lives: %s", error)
@@ -103,7 +123,20 @@ def _report_life(**_signal: object) -> None:
 
 
 def _write_row() -> None:
-    Worker.objects.update_or_create(name=_Report.name, defaults={**_Report.fields, "last_seen_at": Now()})
+    fields = {**_Report.fields, **_measure(), "last_seen_at": Now()}
+    Worker.objects.update_or_create(name=_Report.name, defaults=fields)
+
+
+def _measure() -> dict[str, Any]:
+    """Return the fields that change: the memory of the machine and of its GPUs."""
+    memory = read_machine_memory()
+    gpus = read_gpus()
+    return {
+        "gpu_name": gpus[0]["name"] if gpus else "",
+        "gpus": gpus,
+        "memory_used_bytes": memory.total - memory.free if memory else None,
+        "memory_total_bytes": memory.total if memory else None,
+    }
 
 
 def _report_end(**_signal: object) -> None:

@@ -21,7 +21,7 @@ from tests.api_fixtures import Program, make_token, make_user, problem_of
 from tests.tiny_model import picture, register_version
 from training.choices import ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS
-from training.models import ModelVersion, Worker
+from training.models import Canary, ModelVersion, Worker
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +54,8 @@ def test_the_front_door_links_to_everything(stranger: Program) -> None:
         "predict": f"{root}/predict",
         "batch_predict": f"{root}/batch_predict",
         "predict_base64": f"{root}/predict_base64",
+        "runs": f"{root}/runs",
+        "queues": f"{root}/queues",
         "schema": f"{root}/schema",
         "swagger": "http://testserver/docs",
         "redoc": "http://testserver/redoc",
@@ -331,7 +333,20 @@ def test_health_does_not_wait_for_a_database_that_hangs(stranger: Program, monke
 
 def test_ready(stranger: Program, champion: ModelVersion) -> None:
     response = stranger.get("/api/v1/ready")
-    assert (response.status_code, response.json()) == (200, {"status": "ready"})
+    assert (response.status_code, response.json()) == (
+        200,
+        {"status": "ready", "canary": {"default": None, "inference": None}},
+    )
+
+
+def test_ready_tells_how_long_ago_canaries_came_and_minds_no_late_one(
+    stranger: Program, champion: ModelVersion
+) -> None:
+    now = timezone.now()
+    Canary.objects.create(queue="inference", sent_at=now - timedelta(hours=2), ran_at=now - timedelta(hours=1))
+    response = stranger.get("/api/v1/ready")
+    assert response.status_code == 200
+    assert response.json()["canary"] == {"default": None, "inference": pytest.approx(3600, abs=60)}
 
 
 def test_not_ready_without_a_champion(stranger: Program) -> None:
@@ -380,6 +395,16 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         ("/api/v1/classes", "get"),
         ("/api/v1/model/info", "get"),
         ("/api/v1/predict", "post"),
+        ("/api/v1/batch_predict", "post"),
+        ("/api/v1/predict_base64", "post"),
+        ("/api/v1/runs", "get"),
+        ("/api/v1/runs", "post"),
+        ("/api/v1/runs/{id}", "get"),
+        ("/api/v1/runs/{id}", "patch"),
+        *((f"/api/v1/runs/{{id}}/{action}", "post") for action in ("cancel", "resume", "clone", "extend")),
+        ("/api/v1/queues", "get"),
+        *((f"/api/v1/queues/{{name}}/{action}", "post") for action in ("pause", "unpause")),
+        ("/api/v1/workers", "get"),
     }
 
 

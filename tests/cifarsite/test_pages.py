@@ -28,8 +28,8 @@ def text_of(content: bytes) -> str:
     ("group", "shown", "hidden"),
     [
         ("user", ["/history/", "/models/"], ["/training/", "/data/", "/admin/"]),
-        ("trainer", ["/history/", "/models/", "/training/", "/data/"], ["/admin/"]),
-        ("operator", ["/history/", "/models/", "/training/", "/data/"], ["/admin/"]),
+        ("trainer", ["/history/", "/models/", "/training/", "/data/"], ["/admin/", "/workers/"]),
+        ("operator", ["/history/", "/models/", "/training/", "/data/", "/workers/"], ["/admin/"]),
     ],
 )
 def test_the_navigation_shows_what_one_may_open(

@@ -296,12 +296,12 @@ def test_a_page_stays_a_page(stranger: Program) -> None:
 def test_a_view_that_breaks_tells_nothing(
     stranger: Program, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from classifier.api import views
+    from classifier.api import model_views
 
     def broken() -> None:
         raise RuntimeError("/secret/path")
 
-    monkeypatch.setattr(views, "predictor", broken)
+    monkeypatch.setattr(model_views, "predictor", broken)
     with caplog.at_level(logging.ERROR):
         body = problem_of(stranger.get("/api/v1/classes"), 500)
     assert "secret" not in str(body)
@@ -312,7 +312,7 @@ def test_a_database_that_is_away(program: Program, monkeypatch: pytest.MonkeyPat
     def away(*_args: object, **_options: object) -> None:
         raise OperationalError("host db.internal")
 
-    monkeypatch.setattr(Prediction.objects, "create", away)
+    monkeypatch.setattr(Prediction, "save", away)
     response = program.predict()
     body = problem_of(response, 503)
     assert "Retry-After" in response.headers

@@ -56,6 +56,7 @@ def test_every_variable_is_documented() -> None:
     conventions = {
         *("NO_ALBUMENTATIONS_UPDATE", "NO_COLOR", "PYTHONPATH", "DJANGO_SETTINGS_MODULE"),
         *("LOCAL_RANK", "LOCAL_WORLD_SIZE", "RANK", "WORLD_SIZE"),  # torchrun's
+        "CUDA_VISIBLE_DEVICES",
     }  # of others, not ours to explain
     assert read - conventions == documented_names()
 
@@ -68,6 +69,7 @@ def test_no_environment_is_the_embedded_mode(tmp_path: Path) -> None:
     assert settings["DATABASES"]["default"]["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
     assert settings["CELERY_BROKER_URL"] == f"redis+socket://{tmp_path}/var/valkey/valkey.sock"
     assert settings["ALLOWED_HOSTS"] == ["127.0.0.1", "localhost", "[::1]"]
+    assert settings["LOG_FORMAT"] == "plain"
     assert (tmp_path / "var" / "secret_key").read_text() == settings["SECRET_KEY"]
 
 
@@ -81,6 +83,7 @@ def test_urls_make_it_production(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings["DATABASES"]["default"]["ENGINE"] == "django.db.backends.postgresql"
     assert settings["CELERY_BROKER_URL"] == "redis://broker:6379/0"
     assert settings["ALLOWED_HOSTS"] == []
+    assert settings["LOG_FORMAT"] == "json"
     assert settings["SESSION_COOKIE_SECURE"] is True
     assert settings["SECURE_HSTS_SECONDS"] == 31_536_000
     assert settings["ALLAUTH_TRUSTED_PROXY_COUNT"] == 1
@@ -121,6 +124,26 @@ def test_where_runs_are_recorded(
 
 
 @pytest.mark.parametrize(
+    ("url", "bucket", "location"),
+    [
+        ("s3://bucket", "bucket", ""),
+        ("s3://bucket/", "bucket", ""),
+        ("s3://my.bucket-1/a/b_c/", "my.bucket-1", "a/b_c"),
+    ],
+)
+def test_artifacts_may_be_kept_in_a_store(
+    monkeypatch: pytest.MonkeyPatch, url: str, bucket: str, location: str
+) -> None:
+    monkeypatch.setenv("ARTIFACTS_URL", url)
+    monkeypatch.setenv("ARTIFACTS_S3_ENDPOINT", "https://store:9000")
+
+    assert load_settings()["STORAGES"]["default"] == {
+        "BACKEND": "training.remote_store.ArtifactStorage",
+        "OPTIONS": {"bucket_name": bucket, "location": location, "endpoint_url": "https://store:9000"},
+    }
+
+
+@pytest.mark.parametrize(
     ("changes", "named"),
     [
         ({"DATABASE_URL": "mysql://db/name"}, "DATABASE_URL is not valid: it must start with postgres://"),
@@ -148,9 +171,28 @@ def test_where_runs_are_recorded(
         ({**PRODUCTION, "CIFARSITE_HSTS_SECONDS": "year"}, "CIFARSITE_HSTS_SECONDS='year' is not valid"),
         ({"MLFLOW_URL": "127.0.0.1:5000"}, "MLFLOW_URL is not valid: it must start with http:// or https://."),
         ({"MLFLOW_TRACKING_URI": "file:///runs"}, "MLFLOW_TRACKING_URI is not valid: it must start with http://"),
+        ({"ARTIFACTS_URL": "/srv/artifacts"}, "ARTIFACTS_URL is not valid: it must start with s3://."),
+        *(
+            ({"ARTIFACTS_URL": url}, "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX")
+            for url in (
+                "s3://",
+                "s3://B",
+                "s3://key:secret@bucket",
+                "s3://bucket/../x",
+                "s3://bucket?x=1",
+                "s3://b_c/x",
+            )
+        ),
+        ({"ARTIFACTS_S3_ENDPOINT": "https://store"}, "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL"),
+        (
+            {"ARTIFACTS_URL": "s3://bucket", "ARTIFACTS_S3_ENDPOINT": "store:9000"},
+            "ARTIFACTS_S3_ENDPOINT is not valid: it must start with http:// or https://.",
+        ),
+        ({"CIFARSITE_CHECKPOINT_DAYS": "0"}, "CIFARSITE_CHECKPOINT_DAYS='0' is not valid"),
         ({"LANGUAGE_CODE": "de"}, "LANGUAGE_CODE='de' is not valid: give en or fr."),
         ({"TIME_ZONE": "Europe/Atlantis"}, "TIME_ZONE='Europe/Atlantis' is not valid"),
         ({"EMAIL_URL": "pigeon://home"}, "EMAIL_URL is not valid"),
+        ({"CIFARSITE_LOG_FORMAT": "xml"}, "CIFARSITE_LOG_FORMAT='xml' is not valid: give plain or json."),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL='LOUD' is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."),
     ],
 )

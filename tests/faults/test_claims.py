@@ -20,11 +20,12 @@ from tests.factories import DatasetImportFactory
 from tests.faults.helpers import QUICK, history, wait_for, wait_for_run
 from tests.fixtures import StubEngine
 from tests.installation import Installation
+from training.checkpoints import is_sound
 from training.choices import Cause, JobStatus
 from training.doorbell import EXECUTE_RUN, ring
 from training.models import DatasetImport, ModelVersion, TrainingRun
 from training.recording import ignore_event
-from training.run_work import RunWork, is_sound
+from training.run_work import RunWork
 from training.runner import execute_run
 from training.storage import RUNS, artifacts
 

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -56,7 +57,7 @@ def drop_connections() -> None:
         )
 
 
-def _address() -> dict[str, object]:
+def _address() -> dict[str, Any]:
     known = connection.settings_dict
     return {"host": known["HOST"], "port": known["PORT"], "user": known["USER"], "password": known["PASSWORD"]}
 

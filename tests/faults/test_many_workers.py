@@ -42,7 +42,10 @@ def test_all_runs_end_once_although_workers_are_killed(installation: Installatio
         for number in range(RUNS)
     ]
     quick = {"STUB_SECONDS": "0.05"}
-    start = lambda name: installation.start_worker(name, environment=quick)  # noqa: E731
+
+    def start(name: str) -> Program:
+        return installation.start_worker(name, environment=quick)
+
     workers: dict[str, Program] = {name: start(name) for name in MACHINES}
     kills = sorted(chance.sample(range(5, RUNS - 20), KILLS))  # at so many ended runs
     deadline = time.monotonic() + PATIENCE_SECONDS

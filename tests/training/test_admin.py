@@ -16,11 +16,20 @@ from tests.factories import (
     make_config,
 )
 from tests.training.people import Person, text_of
-from training.choices import JobStatus, ModelState
-from training.models import DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
+from training.choices import JobStatus, ModelState, Priority, QueueName
+from training.models import DatasetImport, JobQueue, ModelVersion, Promotion, TrainingRun, Transition, Worker
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
-MODELS = ["dataset", "datasetimport", "trainingrun", "modelversion", "promotion", "worker"]
+MODELS = [
+    "dataset",
+    "datasetimport",
+    "trainingrun",
+    "modelversion",
+    "promotion",
+    "worker",
+    "jobqueue",
+    "transition",
+]
 
 
 @pytest.fixture
@@ -56,7 +65,10 @@ def test_every_row_opens_read_only(administrator: Person) -> None:
     version = ModelVersionFactory.create(run=TrainingRunFactory.create(log_tail="the last line"))
     promotion = Promotion.objects.create(version=version)
     worker = Worker.objects.create(name="w", started_at=version.created_at, last_seen_at=version.created_at)
-    rows = [version.run.dataset, DatasetImportFactory.create(), version.run, version, promotion, worker]
+    queue = JobQueue.hold(QueueName.TRAINING)
+    TrainingRun.request_cancel(TrainingRunFactory.create().pk)
+    change = Transition.objects.get()
+    rows = [version.run.dataset, DatasetImportFactory.create(), version.run, version, promotion, worker, queue, change]
     for model, row in zip(MODELS, rows, strict=True):
         response = administrator.get(address(f"{model}_change", row.pk))
         assert response.status_code == 200
@@ -110,6 +122,48 @@ def test_cancel_selected(administrator: Person) -> None:
     assert (queued.status, running.cancel_requested) == (JobStatus.CANCELLED, True)
     job = DatasetImportFactory.create()
     assert "1 job is being cancelled." in text_of(act(administrator, "datasetimport", "cancel_selected", job))
+
+
+def test_resume_selected(administrator: Person) -> None:
+    failed, cancelled = (TrainingRunFactory.create(status=s) for s in (JobStatus.FAILED, JobStatus.CANCELLED))
+    running = TrainingRunFactory.create(status=JobStatus.RUNNING)
+    shown = text_of(act(administrator, "trainingrun", "resume_selected", failed, cancelled, running))
+    assert "2 runs go on from where they stopped." in shown
+    assert f"Run {running.pk} cannot be resumed" in shown
+    assert [change.by for change in Transition.objects.all()] == [administrator.user] * 2
+
+
+def test_the_add_form_asks_for_priority_and_order(administrator: Person) -> None:
+    first = TrainingRunFactory.create()
+    form = {"dataset": first.dataset_id, "recipe": "fast", "priority": "1", "after": first.pk}
+    administrator.post(address("trainingrun_add"), form)
+    run = TrainingRun.objects.latest("pk")
+    assert (run.priority, run.after) == (Priority.HIGH, first)
+    page = administrator.get(address("trainingrun_changelist"), {"priority__exact": "1"})
+    assert [row.pk for row in page.context["cl"].result_list] == [run.pk]
+
+
+def test_queues_are_paused_and_let_go_on(administrator: Person) -> None:
+    administrator.get(address("jobqueue_changelist"))
+    training, inference = JobQueue.objects.get(name=QueueName.TRAINING), JobQueue.objects.get(name=QueueName.INFERENCE)
+    assert "The queue “Training” is paused." in text_of(act(administrator, "jobqueue", "pause_selected", training))
+    shown = text_of(act(administrator, "jobqueue", "pause_selected", training, inference))
+    assert "The queue “Training” is paused already." in shown
+    assert "The queue “Inference” is paused." in shown
+    training.refresh_from_db()
+    assert training.paused_by == administrator.user
+    assert "The queue “Training” goes on." in text_of(act(administrator, "jobqueue", "unpause_selected", training))
+
+
+def test_the_history_is_found_by_number_and_cause(administrator: Person) -> None:
+    runs = TrainingRunFactory.create_batch(2)
+    for run in runs:
+        TrainingRun.request_cancel(run.pk)
+    for query in ({"q": str(runs[0].pk)}, {"q": str(runs[0].pk), "cause__exact": "cancelled"}):
+        page = administrator.get(address("transition_changelist"), query)
+        assert [row.job_pk for row in page.context["cl"].result_list] == [runs[0].pk]
+    page = administrator.get(address("transition_changelist"), {"cause__exact": "failed"})
+    assert list(page.context["cl"].result_list) == []
 
 
 def test_a_live_run_cannot_be_deleted(administrator: Person) -> None:

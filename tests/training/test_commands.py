@@ -146,7 +146,7 @@ class TestControl:
         assert (printed["difference"]["mean"], printed["difference"]["test_count"]) == (-0.25, 400)
 
     def test_wrong_values_are_one_sentence(self, run: TrainingRun) -> None:
-        assert refusal("train", "--control-of", "404") == "There is no run 404."
+        assert refusal("train", "--control-of", "404") == "There is no run 404; `manage.py runs` lists them."
         assert "--set does not go with --control-of" in refusal(
             "train", "--control-of", str(run.pk), "--set", "epochs=3"
         )

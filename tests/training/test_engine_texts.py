@@ -61,7 +61,7 @@ def refuse(**settings: object) -> ConfigError:
             "«\xa0Programme\xa0» one_cycle.",
         ),
         (
-            {"architecture": "resnet18", "optimizer": "adamw", "pretrained": "file"},
+            {"architecture": "resnet18", "width_multiplier": 1, "optimizer": "adamw", "pretrained": "file"},
             "Weights file is missing; allowed is the path of a .safetensors file where “Pretrained weights” is file.",
             "Fichier de poids manque\u202f; est permis\xa0: le chemin d’un fichier .safetensors quand "
             "«\xa0Poids préentraînés\xa0» vaut file.",

@@ -92,10 +92,11 @@ def test_the_recipes_values_are_shown(dataset: Dataset) -> None:
 
 
 def test_an_architecture_is_typed_and_its_contradictions_go_to_their_field(dataset: Dataset) -> None:
-    form = filled(dataset, architecture="resnet18", optimizer="adamw")
+    resnet = {"architecture": "resnet18", "width_multiplier": "1", "optimizer": "adamw"}
+    form = filled(dataset, **resnet)
     assert "<select" not in str(form["architecture"])
     assert form.is_valid(), form.errors
-    refused = filled(dataset, architecture="resnet18", optimizer="adamw", frozen_stages="1")
+    refused = filled(dataset, **resnet, frozen_stages="1")
     assert dict(refused.errors) == {"frozen_stages": ["Frozen stages is “1”; allowed is 0 without pretrained weights."]}
 
 

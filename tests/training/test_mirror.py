@@ -12,13 +12,13 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django import Settings
 
-from tests.factories import ModelVersionFactory, TrainingRunFactory
+from tests.factories import ModelVersionFactory, TrainingRunFactory, in_state
 from training import mirror
 from training.choices import JobStatus
 from training.mirror import describe_run, mirror_champion, mirror_run, runs_behind
 from training.models import ModelVersion, Promotion, TrainingRun
 from training.services import promote_version
-from training.tracking import MODEL, MlflowUnavailableError, TrackedState, name_parameters
+from training.tracking import MODEL, MlflowUnavailableError, name_parameters
 from training.tracking.store import CHAMPION, connect, ensure_run, find_run, find_version, point_champion, set_state
 
 if TYPE_CHECKING:
@@ -179,12 +179,21 @@ class TestRun:
         assert (run.status, run.mlflow_state) == (JobStatus.RUNNING, "RUNNING")
         assert client.get_run(run_id).info.status == "RUNNING"
 
-    def test_a_running_one_is_left_to_its_worker(self, client: MlflowClient) -> None:
-        run = make_run(JobStatus.RUNNING, mlflow_state="SCHEDULED")
-        run_id = ensure_run(client, describe_run(run))
-        set_state(client, run_id, TrackedState.SCHEDULED)
+    def test_what_is_told_late_of_an_older_state_is_put_right(
+        self, client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = make_run(JobStatus.RUNNING)
+
+        def end_first(*arguments: Any, **options: Any) -> None:
+            monkeypatch.setattr(mirror, "set_state", set_state)
+            TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.FAILED))
+            mirror_run(run.pk)  # by another worker, which is quicker
+            set_state(*arguments, **options)
+
+        monkeypatch.setattr(mirror, "set_state", end_first)
         mirror_run(run.pk)
-        assert client.get_run(run_id).info.status == "SCHEDULED"
+        run.refresh_from_db()
+        assert client.get_run(run.mlflow_run_id).info.status == run.mlflow_state == "FAILED"
 
     def test_while_mlflow_is_down_it_stays_behind(self, settings: Settings) -> None:
         settings.MLFLOW_TRACKING_URI = "http://127.0.0.1:9"
@@ -205,7 +214,6 @@ def test_behind_are_those_of_which_mlflow_knows_something_else() -> None:
     told = [
         (JobStatus.QUEUED, "SCHEDULED"),
         (JobStatus.RUNNING, "RUNNING"),
-        (JobStatus.RUNNING, ""),
         (JobStatus.SUCCEEDED, "FINISHED"),
         (JobStatus.FAILED, "FAILED"),
         (JobStatus.CANCELLED, "KILLED"),
@@ -220,6 +228,7 @@ def test_behind_are_those_of_which_mlflow_knows_something_else() -> None:
         for status in (JobStatus.QUEUED, JobStatus.SUCCEEDED, JobStatus.FAILED, JobStatus.CANCELLED)
         for state in ("", "RUNNING")
     ]
+    behind += [make_run(JobStatus.RUNNING, mlflow_state=state) for state in ("", "SCHEDULED")]
     assert set(runs_behind()) == set(behind)
 
 

@@ -9,12 +9,11 @@ import pytest
 from tests.factories import TrainingRunFactory, make_config, make_transfer_run
 from training.choices import JobStatus
 from training.engine.events import Event
-from training.mirror import describe_run
 from training.models import TrainingRun
 from training.recording import RunRecorder
-from training.tracking import Tracker
+from training.tracking import Follower
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
 
 @pytest.fixture
@@ -28,7 +27,7 @@ def run() -> TrainingRun:
 
 @pytest.fixture
 def recorder(run: TrainingRun) -> RunRecorder:
-    return RunRecorder(run, folder="runs/1/1", tracker=Tracker(describe_run(run), uri=""))
+    return RunRecorder(run, folder="runs/1/1", follower=Follower(pytest.fail, name=""))
 
 
 def started(phase: int, *, at: int) -> Any:
@@ -65,7 +64,7 @@ def test_epochs_after_the_step_that_is_resumed_from_are_dropped_and_the_first_ph
     run = make_transfer_run(status=JobStatus.QUEUED)
     claimed = TrainingRun.claim(run.pk, worker="here")
     assert claimed is not None
-    recorder = RunRecorder(claimed, folder="runs/1/2", tracker=Tracker(describe_run(claimed), uri=""))
+    recorder = RunRecorder(claimed, folder="runs/1/2", follower=Follower(pytest.fail, name=""))
     recorder.receive(started(2, at=70))
     recorder.flush()
     assert rows(run) == [(1, 1, 30), (1, 2, 60), (2, 1, 70)]

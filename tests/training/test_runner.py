@@ -17,6 +17,7 @@ from pytest_django import Settings
 from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, make_config
 from tests.fixtures import StubEngine
 from training import import_work, run_work, runner
+from training.checkpoints import find_checkpoint
 from training.choices import ImportSource, JobStatus, ModelState, Priority, Reason
 from training.devices import Gpu, hold_devices
 from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN
@@ -102,7 +103,7 @@ class TestTurns:
     def test_an_engine_sees_its_own_cards(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("training.devices.list_gpus", lambda: (Gpu(id="7", name="Alpha"),))
         seen: list[dict[str, str]] = []
-        original = runner.supervise
+        original = vars(runner)["supervise"]
 
         def supervise(*args: Any, environment: dict[str, str], **options: Any) -> object:
             seen.append(environment)
@@ -149,7 +150,10 @@ class TestRun:
         assert list(run.epochs.values_list("epoch", "step")) == [(1, 10), (2, 20), (3, 30)]
         assert run.version.state == ModelState.CANDIDATE
         assert run.version.path.is_dir()
-        assert not (artifacts_root / "runs" / str(run.pk)).exists()
+        kept = artifacts_root / "runs" / str(run.pk) / "1" / "checkpoints" / "step-00000030"
+        assert run.checkpoint == kept.relative_to(artifacts_root).as_posix()
+        left = {path for path in (artifacts_root / "runs").rglob("*") if path.is_file()}
+        assert left == {kept / "state.json", kept / "tensors.safetensors"}
         assert rung == []
 
     def test_duplicate_deliveries_do_the_work_once(self, run: TrainingRun) -> None:
@@ -246,10 +250,10 @@ class TestRun:
         older = newest.with_name("step-00000005")
         shutil.copytree(newest, older)
         (newest / "tensors.safetensors").write_bytes(b"torn")
-        assert run_work.find_checkpoint(run) == older
+        assert find_checkpoint(run) == older
         assert "damaged" in caplog.text
         (older / "state.json").unlink()
-        assert run_work.find_checkpoint(run) is None
+        assert find_checkpoint(run) is None
 
     def test_the_checkpoint_to_resume_from_outlives_claims_that_made_none(
         self, run: TrainingRun, stub_engine: StubEngine, artifacts_root: Path
@@ -366,8 +370,9 @@ class TestRun:
         assert written == {**run.config, "dataset": str(artifacts_root / run.dataset.location)}
 
 
+@pytest.mark.django_db(transaction=True)
 class TestMirror:
-    """What MLflow is told by the worker that has the run."""
+    """What MLflow is told by the worker that has the run, from a thread of its own."""
 
     @pytest.fixture(autouse=True)
     def _engine(self, stub_engine: StubEngine, mlflow_store: str, settings: Settings, artifacts_root: Path) -> None:

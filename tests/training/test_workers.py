@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import stat
 from collections.abc import Iterator
 from datetime import timedelta
@@ -15,11 +17,14 @@ from django.db.utils import OperationalError
 from django.utils import timezone
 
 from training import workers
+from training.engine.machine_memory import Memory
 from training.models import Worker
 from training.stopping import worker_stopping
 
 pytestmark = pytest.mark.django_db
 
+GIB = 2**30
+H200 = {"name": "NVIDIA H200", "used_bytes": 4 * 2**20, "total_bytes": 143771 * 2**20}
 CONSUMER: Any = SimpleNamespace(
     hostname="training@here",
     app=SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from={"training": 1, "default": 2}))),
@@ -29,7 +34,8 @@ CONSUMER: Any = SimpleNamespace(
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(workers, "connection", SimpleNamespace(close=lambda: None))
-    monkeypatch.setattr(workers, "name_gpu", lambda: "NVIDIA H200")
+    monkeypatch.setattr(workers, "read_gpus", lambda: [H200])
+    monkeypatch.setattr(workers, "read_machine_memory", lambda: Memory(free=3 * GIB, total=8 * GIB))
     monkeypatch.setattr(workers._Report, "name", "")
     yield
     worker_stopping.clear()
@@ -38,7 +44,9 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_worker_reports_its_queues_and_its_gpu() -> None:
     workers._report_start(sender=CONSUMER)
     row = Worker.objects.get()
-    assert (row.name, row.queues, row.gpu_name) == ("training@here", ["default", "training"], "NVIDIA H200")
+    assert (row.name, row.host, row.queues) == ("training@here", socket.gethostname(), ["default", "training"])
+    assert (row.gpu_name, row.gpus) == ("NVIDIA H200", [H200])
+    assert (row.memory_used_bytes, row.memory_total_bytes) == (5 * GIB, 8 * GIB)
     assert timezone.now() - row.last_seen_at < timedelta(seconds=5)
     workers._report_start(sender=CONSUMER)
     assert Worker.objects.count() == 1
@@ -56,6 +64,31 @@ def test_it_reports_its_life_every_ten_seconds_and_not_more_often(monkeypatch: p
     clock[0] += 2
     workers._report_life()
     assert Worker.objects.get().last_seen_at > old
+
+
+def test_its_life_tells_how_much_memory_is_used_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers._report_start(sender=CONSUMER)
+    monkeypatch.setattr(workers, "read_machine_memory", lambda: Memory(free=1 * GIB, total=8 * GIB))
+    monkeypatch.setattr(workers, "read_gpus", lambda: [{**H200, "used_bytes": 70 * GIB}])
+    monkeypatch.setattr(workers._Report, "next_due", 0.0)
+    workers._report_life()
+    row = Worker.objects.get()
+    assert (row.memory_used_bytes, row.gpus[0]["used_bytes"]) == (7 * GIB, 70 * GIB)
+
+
+def test_a_machine_that_does_not_tell_its_memory_is_no_obstacle(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "read_machine_memory", lambda: None)
+    workers._report_start(sender=CONSUMER)
+    row = Worker.objects.get()
+    assert (row.memory_used_bytes, row.memory_total_bytes) == (None, None)
+
+
+def test_a_job_names_the_worker_and_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers._Report, "node", "")
+    assert workers.name_process() == f"{socket.gethostname()}:{os.getpid()}"
+    monkeypatch.setattr(workers._Report, "pid", 0)
+    workers._remember_parent(sender=CONSUMER)
+    assert workers.name_process() == f"training@here:{os.getpid()}"
 
 
 def test_a_worker_that_was_forgotten_reports_itself_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,24 +128,29 @@ def test_shutting_down_raises_the_flag_that_supervisors_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "name"),
+    ("script", "gpus"),
     [
-        ("echo 'NVIDIA H200'; echo 'NVIDIA A100'", "NVIDIA H200"),
-        ("echo broken >&2; exit 9", ""),
+        ("echo 'NVIDIA H200, 4, 143771'; echo", [H200]),
+        (
+            "echo 'NVIDIA H200, 4, 143771'; echo 'Odd, GPU, [N/A], [N/A]'",
+            [H200, {"name": "Odd, GPU", "used_bytes": None, "total_bytes": None}],
+        ),
+        ("echo 'NVIDIA'", [{"name": "NVIDIA", "used_bytes": None, "total_bytes": None}]),
+        ("echo broken >&2; exit 9", []),
     ],
 )
-def test_the_gpus_name_is_asked_of_the_driver(
-    script: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_gpus_are_asked_of_the_driver(
+    script: str, gpus: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
     program = tmp_path / "nvidia-smi"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    assert workers.name_gpu() == name
+    assert workers.read_gpus() == gpus
 
 
 def test_a_machine_without_a_driver_has_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert workers.name_gpu() == ""
+    assert workers.read_gpus() == []

@@ -9,9 +9,10 @@ from typing import Final, TextIO
 from django.core.management.base import CommandError, OutputWrapper
 
 from training.choices import JobStatus
+from training.devices import count_devices, fits_this_machine
 from training.engine.events import Event
 from training.models import DatasetImport, EpochMetric, TrainingRun
-from training.services import has_training_worker
+from training.services import WaitsFor, describe_waiting, has_training_worker
 
 POLL_SECONDS: Final = 0.5
 INTERRUPTED: Final = 130  # what a shell reports after Ctrl-C
@@ -113,6 +114,32 @@ def follow(job: TrainingRun | DatasetImport, *, display: Display) -> None:
     except KeyboardInterrupt:
         display.show_line(f"{job} goes on without you; `manage.py runs` shows it.")
         raise SystemExit(INTERRUPTED) from None
+
+
+def require_start(run: TrainingRun) -> None:
+    """Say why a run that was to be carried out by this process has not begun.
+
+    Raises:
+        CommandError: it has not.
+    """
+    waiting = describe_waiting([run]).get(run.pk)
+    if run.fence or waiting is None:
+        return
+    match waiting.waits_for:
+        case WaitsFor.QUEUE:
+            why = "the training queue is paused (`manage.py queue --unpause training`)"
+        case WaitsFor.RUN:
+            why = f"run {waiting.after}, which it is to follow, has not succeeded"
+        case WaitsFor.OWNER:
+            why = "its owner has as many runs at work as are allowed"
+        case _ if not fits_this_machine(run.device_count):
+            why = f"it trains on {run.device_count} devices at the same time, and this machine has {count_devices()}"
+        case _:
+            why = "all devices of this machine are in use by other runs"
+    message = (
+        f"{run} has not started: {why}. It is kept and waits for a worker; `manage.py runs --cancel {run.pk}` drops it."
+    )
+    raise CommandError(message)
 
 
 def require_success(job: TrainingRun | DatasetImport) -> None:

@@ -1,4 +1,4 @@
-"""What commands are told by name: datasets and model versions."""
+"""What commands are told by name or number: datasets, model versions, runs, priorities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import re
 
 from django.core.management.base import CommandError
 
-from training.models import Dataset, ModelVersion
+from training.choices import Priority
+from training.models import Dataset, ModelVersion, TrainingRun
 
 
 def find_dataset(name: str) -> Dataset:
@@ -37,6 +38,32 @@ def find_version(text: str) -> ModelVersion:
         message += "; `manage.py models` lists them."
         raise CommandError(message)
     return found[0]
+
+
+def find_run(pk: int) -> TrainingRun:
+    """Return the run of that number.
+
+    Raises:
+        CommandError: there is none.
+    """
+    run: TrainingRun | None = TrainingRun.objects.select_related("dataset", "owner").filter(pk=pk).first()
+    if run is None:
+        message = f"There is no run {pk}; `manage.py runs` lists them."
+        raise CommandError(message)
+    return run
+
+
+def read_priority(text: str) -> Priority:
+    """Return the priority of that name.
+
+    Raises:
+        CommandError: there is none.
+    """
+    names = {priority.name.lower(): priority for priority in Priority}
+    if text.lower() not in names:
+        message = f"The priority is {text!r}; allowed are {', '.join(names)}."
+        raise CommandError(message)
+    return names[text.lower()]
 
 
 def _describe_missing_dataset(name: str) -> str:

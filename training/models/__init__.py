@@ -1,6 +1,7 @@
 """The tables of the training application."""
 
 from training.job_queue import JobQueue
+from training.models.canary import Canary
 from training.models.dataset import Dataset, DatasetImport
 from training.models.model_version import ModelVersion, Promotion
 from training.models.run import EpochMetric, TrainingRun
@@ -8,6 +9,7 @@ from training.models.worker import Worker
 from training.transitions import Transition
 
 __all__ = [
+    "Canary",
     "Dataset",
     "DatasetImport",
     "EpochMetric",

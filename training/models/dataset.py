@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from training.choices import ImportSource
 from training.engine.data_checks import count_exact_copies
 from training.jobs import Job
+from training.store import fetch
 
 validate_name = RegexValidator(
     r"^[a-z0-9][a-z0-9._-]{0,62}\Z",
@@ -55,8 +56,12 @@ class Dataset(models.Model):
 
     @property
     def path(self) -> Path:
-        """Directory of the arrays."""
-        return Path(settings.ARTIFACTS_ROOT) / self.location
+        """Local directory of the arrays, fetched first where the store is remote and they are not here yet.
+
+        Raises:
+            OSError: they cannot be fetched.
+        """
+        return fetch(self.location)
 
     @property
     def exact_copies(self) -> int:

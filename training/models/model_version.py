@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from training.choices import ModelState
 from training.models.run import TrainingRun
 from training.querysets import ModelVersionQuerySet
+from training.store import fetch
 
 
 class ModelVersion(models.Model):
@@ -46,8 +47,12 @@ class ModelVersion(models.Model):
 
     @property
     def path(self) -> Path:
-        """Directory of the package, under the artifacts root."""
-        return Path(settings.ARTIFACTS_ROOT) / self.location
+        """Local directory of the package, fetched first where the store is remote and it is not here yet.
+
+        Raises:
+            OSError: it cannot be fetched.
+        """
+        return fetch(self.location)
 
     @property
     def class_keys(self) -> list[str]:

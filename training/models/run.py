@@ -6,7 +6,8 @@ from typing import Any, ClassVar, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, Exists, OuterRef, Q
+from django.db.models import Count, Exists, F, OuterRef, Q
+from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from training.choices import JobStatus
@@ -67,6 +68,9 @@ class TrainingRun(Job):
     )
     mlflow_run_id = models.CharField(_("MLflow run"), max_length=64, blank=True, default="")
     mlflow_state = models.CharField(_("last told MLflow"), max_length=16, blank=True, default="")  # a `TrackedState`
+    mlflow_offered_step = models.PositiveIntegerField(_("MLflow may have epochs up to step"), default=0)
+    mlflow_taken_step = models.PositiveIntegerField(_("MLflow has epochs up to step"), default=0)
+    mlflow_stale_run_id = models.CharField(_("MLflow run to discard"), max_length=64, blank=True, default="")
 
     objects: ClassVar[models.Manager[Any]] = TrainingRunQuerySet.as_manager()
 
@@ -100,6 +104,21 @@ class TrainingRun(Job):
         epochs = int(self.config["epochs"])
         return {1: int(self.config["auxiliary_epochs"]), 2: epochs} if self.is_transfer else {0: epochs}
 
+    def drop_epochs_after(self, step: int) -> None:
+        """Forget the epochs after a step: they are trained again. To be called in a transaction.
+
+        MLflow cannot forget. Where it may have one of them, its run is given up for another one, which is told
+        everything from the first epoch.
+        """
+        self.epochs.filter(step__gt=step).delete()
+        TrainingRun.objects.filter(pk=self.pk, mlflow_offered_step__gt=step).update(
+            mlflow_stale_run_id=F("mlflow_run_id"),
+            mlflow_run_id="",
+            mlflow_state="",
+            mlflow_offered_step=0,
+            mlflow_taken_step=0,
+        )
+
 
 class EpochMetric(models.Model):
     """What one epoch of a run measured. Accuracies and F1 are fractions in [0, 1].
@@ -119,6 +138,9 @@ class EpochMetric(models.Model):
     f1_macro = models.FloatField(_("validation macro F1"), null=True, blank=True)
     learning_rate = models.FloatField(_("learning rate"))
     seconds = models.FloatField(_("seconds"))
+    # By the database's clock, so that epochs of two workers follow each other; part of what makes a figure in MLflow
+    # the same one when it is sent again.
+    measured_at = models.DateTimeField(_("measured"), db_default=Now())
 
     class Meta:
         verbose_name = _("epoch")

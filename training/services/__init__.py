@@ -3,19 +3,27 @@
 from training.services.access import may_steer
 from training.services.datasets import accept_copies, record_checks
 from training.services.imports import cancel_import, request_import
+from training.services.queue_states import QueueState, find_pause, list_queues
 from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
 from training.services.room import has_training_worker
 from training.services.runs import cancel_run, request_run
 from training.services.versions import promote_version
+from training.services.waiting import Waiting, WaitsFor, describe_waiting
 
 __all__ = [
+    "QueueState",
+    "Waiting",
+    "WaitsFor",
     "accept_copies",
     "cancel_import",
     "cancel_run",
     "clone_run",
+    "describe_waiting",
     "extend_run",
+    "find_pause",
     "has_training_worker",
+    "list_queues",
     "may_steer",
     "pause_queue",
     "promote_version",

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from training.engine.data_checks import REPORT_NAME, summarize_report, write_report
 from training.exceptions import ServiceError
 from training.models import Dataset
+from training.store import publish
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
@@ -51,6 +52,7 @@ def record_checks(*, dataset: Dataset, report: Mapping[str, Any]) -> None:
     """
     try:
         write_report(report, dataset.path / REPORT_NAME)
+        publish(dataset.location)
     except OSError as error:
         raise ServiceError(_("The report could not be stored: %(why)s.") % {"why": error.strerror}) from error
     dataset.checks = summarize_report(report)

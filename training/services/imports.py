@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,9 +17,10 @@ from django.utils.translation import gettext as _
 from training.choices import ImportSource
 from training.doorbell import EXECUTE_IMPORT, ring
 from training.engine.package import sync
-from training.exceptions import NameTakenError, ServiceError
+from training.exceptions import NameTakenError, ServiceError, StoreError
 from training.models import Dataset, DatasetImport
 from training.storage import UPLOADS, artifacts
+from training.store import forget_copy, publish, remove, remove_local
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
@@ -79,13 +81,13 @@ def request_import(
     try:
         with transaction.atomic():
             if stored is not None:
-                job.source_path = f"{UPLOADS}/{stored.name}"
+                job.source_path = stored
             job.submit()
             if announce:
                 job.bell = ring(EXECUTE_IMPORT, job.pk)
     except BaseException:  # whatever it is, the file goes with the row
         if stored is not None:
-            stored.unlink(missing_ok=True)
+            _drop_upload(stored)
         raise
     return job
 
@@ -132,20 +134,33 @@ def _require_free_name(name: str) -> None:
         raise NameTakenError(_("A dataset named %(name)s is being imported already.") % {"name": name})
 
 
-def _store_upload(upload: UploadedFile[Any]) -> Path:
-    """Write an upload under a name of our own, synced to the disk.
+def _store_upload(upload: UploadedFile[Any]) -> str:
+    """Write an upload under a name of our own, synced to the disk, and publish it.
+
+    Returns:
+        Its location.
 
     Raises:
         ServiceError: it cannot be written.
     """
-    target = artifacts(UPLOADS, secrets.token_hex(16))
+    location = f"{UPLOADS}/{secrets.token_hex(16)}"
+    target = artifacts(location)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("xb") as file:
             for chunk in upload.chunks():
                 file.write(chunk)
         sync(target)
+        publish(location)
     except OSError as error:
-        target.unlink(missing_ok=True)
+        _drop_upload(location)
         raise ServiceError(_("The archive could not be stored: %(why)s.") % {"why": error.strerror}) from error
-    return target
+    forget_copy(location)
+    return location
+
+
+def _drop_upload(location: str) -> None:
+    """Remove an upload that gets no row; what a store that is away keeps of it goes with the daily cleaning."""
+    remove_local(location)
+    with contextlib.suppress(StoreError):
+        remove(location)

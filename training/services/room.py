@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from django.template.defaultfilters import filesizeformat
 from django.utils.translation import gettext as _
 
+from training.choices import QueueName
 from training.exceptions import ServiceError
 from training.models import Worker
 from training.storage import free_bytes
@@ -23,8 +24,13 @@ WORKER_SEEN_WITHIN: Final = timedelta(seconds=30)
 
 def has_training_worker() -> bool:
     """Whether a worker that carries out runs and imports was heard of lately."""
+    return count_training_workers() > 0
+
+
+def count_training_workers() -> int:
+    """Return how many workers that carry out runs and imports were heard of lately."""
     since = ExpressionWrapper(Now() - Value(WORKER_SEEN_WITHIN), output_field=fields.DateTimeField())
-    return any("training" in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
+    return sum(QueueName.TRAINING in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
 
 
 def require_free_bytes(wanted: int) -> None:

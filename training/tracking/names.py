@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from training.models import EpochMetric
 
 _PARAMETERS: Final = {"architecture": "model_name", "epochs": "num_epochs", "schedule": "scheduler"}
 _FIGURES: Final = {
@@ -14,6 +17,32 @@ _FIGURES: Final = {
     "f1_macro": "f1",  # `f1_macro` is the curve of the validation images
     "top5_accuracy": "top5_accuracy",
 }
+_EPOCH_FIGURES: Final = {
+    "train_loss": "train_loss",
+    "train_acc": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_acc": "validation_accuracy",
+    "f1_macro": "f1_macro",
+    "learning_rate": "learning_rate",
+    "epoch_seconds": "seconds",
+}
+"""An epoch's figures: MLflow's name → the row's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """What was measured at one moment.
+
+    Attributes:
+        values: Numbers by MLflow's name.
+        step: MLflow's step: the epoch, counted from 1 in each phase; 0 for the end.
+        at: When it was measured. Figures of the same name, step, moment and value are one in MLflow, however often
+            they are sent.
+    """
+
+    values: Mapping[str, float]
+    step: int
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +81,14 @@ def name_parameters(config: Mapping[str, object], *, dataset: str, dataset_sha25
         named |= {"num_epochs_stl10": config["auxiliary_epochs"], "num_epochs_cifar10": config["epochs"]}
     named |= {"dataset": dataset, "dataset_sha256": dataset_sha256}
     return {name: str(value) for name, value in named.items()}
+
+
+def name_epoch(epoch: EpochMetric) -> Figures:
+    """Return an epoch's figures, without those it does not have; those of two phases are told apart by name."""
+    prefix = f"phase{epoch.phase}_" if epoch.phase else ""
+    known = {name: getattr(epoch, field) for name, field in _EPOCH_FIGURES.items()}
+    values = {f"{prefix}{name}": float(value) for name, value in known.items() if value is not None}
+    return Figures(values=values, step=epoch.epoch, at=epoch.measured_at)
 
 
 def name_figures(manifest: Mapping[str, Any]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from enum import StrEnum
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 
 from training.engine.package import PackageManifest
-from training.tracking.names import RunDescription, name_figures
+from training.tracking.names import Figures, RunDescription, name_figures
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -68,11 +68,11 @@ class MlflowUnavailableError(Exception):
 
 
 @contextmanager
-def refusals_logged(what: str) -> Iterator[None]:
-    """Leave out what MLflow refuses for good, with a line in the log that names `what` it was about.
+def answers_expected(what: str) -> Iterator[None]:
+    """Say of any error of MLflow's that `what` has to wait.
 
     Raises:
-        MlflowUnavailableError: MLflow does not answer, or is not installed here.
+        MlflowUnavailableError: MLflow does not answer, not as it should, or is not installed here.
     """
     try:
         yield
@@ -80,9 +80,18 @@ def refusals_logged(what: str) -> Iterator[None]:
         message = f"MLflow is not installed here: {error}"
         raise MlflowUnavailableError(message) from error
     except mlflow_errors() as error:
+        message = f"MLflow does not take {what} now: {str(error)[:200]}"
+        raise MlflowUnavailableError(message) from error
+
+
+@contextmanager
+def refusals_logged(what: str) -> Iterator[None]:
+    """Leave out what MLflow refuses for good, with a line in the log that names `what`; other errors pass."""
+    try:
+        yield
+    except mlflow_errors() as error:
         if not is_refusal(error):
-            message = f"MLflow does not take {what} now: {str(error)[:200]}"
-            raise MlflowUnavailableError(message) from error
+            raise
         logger.warning("MLflow refuses %s: %.200s", what, error)
 
 
@@ -125,13 +134,16 @@ def find_run(client: MlflowClient, description: RunDescription) -> str:
         except MlflowException as error:
             if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                 raise
-    experiment = client.get_experiment_by_name(EXPERIMENT)
-    if experiment is None:
-        return ""
-    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in description.tags.items())
-    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
-    found = client.search_runs([experiment.experiment_id], wanted, max_results=1, order_by=order)
-    return str(found[0].info.run_id) if found else ""
+    found = _find_tagged(client, description, limit=1)
+    return found[0] if found else ""
+
+
+def find_doubles(client: MlflowClient, description: RunDescription) -> list[str]:
+    """Return the ids of other runs with the tags of a described one, whose id is known.
+
+    They are made by requests that MLflow carries out after whoever sent them gave up and sent another one.
+    """
+    return [run_id for run_id in _find_tagged(client, description, limit=100) if run_id != description.run_id]
 
 
 def ensure_run(client: MlflowClient, description: RunDescription) -> str:
@@ -152,8 +164,16 @@ def ensure_run(client: MlflowClient, description: RunDescription) -> str:
         run_id = find_run(client, description)
         if run_id != made:  # somebody else made one at the same moment
             client.delete_run(made)
-    client.log_batch(run_id, params=[Param(name, value) for name, value in description.parameters.items()])
+    if run_id != description.run_id:
+        with refusals_logged(f"the parameters of {description.name}"):
+            client.log_batch(run_id, params=[Param(name, value) for name, value in description.parameters.items()])
     return run_id
+
+
+def discard_run(client: MlflowClient, run_id: str) -> None:
+    """Put a run into MLflow's trash, if it is not there; it cannot be written to any more."""
+    with refusals_logged(f"the end of its run {run_id}"):
+        client.delete_run(run_id)
 
 
 def set_state(client: MlflowClient, run_id: str, state: TrackedState, *, at: datetime | None = None) -> None:
@@ -171,12 +191,26 @@ def set_state(client: MlflowClient, run_id: str, state: TrackedState, *, at: dat
         client.set_terminated(run_id, state.value, end_time=None if at is None else _milliseconds(at))
 
 
-def log_figures(client: MlflowClient, run_id: str, *, figures: Mapping[str, float], step: int, at: datetime) -> None:
-    """Send figures; the same ones with the same step and time are kept once, however often they are sent."""
+def read_state(client: MlflowClient, run_id: str) -> str:
+    """Return where MLflow says that a run stands: a `TrackedState`."""
+    return str(client.get_run(run_id).info.status)
+
+
+def log_figures(client: MlflowClient, run_id: str, figures: Iterable[Figures]) -> None:
+    """Send figures, of at most 1,000 numbers, in one call; those sent before are kept once."""
     from mlflow.entities import Metric  # noqa: PLC0415
 
-    time = _milliseconds(at)
-    client.log_batch(run_id, metrics=[Metric(name, value, time, step) for name, value in figures.items()])
+    metrics = [
+        Metric(name, value, _milliseconds(measured.at), measured.step)
+        for measured in figures
+        for name, value in measured.values.items()
+    ]
+    client.log_batch(run_id, metrics=metrics)
+
+
+def read_figures(client: MlflowClient, run_id: str, name: str) -> list[tuple[int, float]]:
+    """Return what MLflow has under a name, as steps and values, in the order in which it was measured."""
+    return [(figure.step, figure.value) for figure in client.get_metric_history(run_id, name)]
 
 
 def find_version(client: MlflowClient, package_sha256: str) -> int | None:
@@ -194,7 +228,7 @@ def publish_package(client: MlflowClient, run_id: str, *, package: PackageManife
     registered = _find_registered(client, package.sha256)
     if registered is None or registered.run_id != run_id:
         measured_at = datetime.fromisoformat(package.raw["created_at"])
-        log_figures(client, run_id, figures=name_figures(package.raw), step=0, at=measured_at)
+        log_figures(client, run_id, [Figures(values=name_figures(package.raw), step=0, at=measured_at)])
         client.log_dict(run_id, dict(package.raw["config"]), "config.json")
         client.log_artifacts(run_id, str(package.path), PACKAGE_FOLDER)
     return _register(client, run_id, package_sha256=package.sha256) if registered is None else int(registered.version)
@@ -203,6 +237,29 @@ def publish_package(client: MlflowClient, run_id: str, *, package: PackageManife
 def point_champion(client: MlflowClient, number: int) -> None:
     """Let the alias name version `number`, and no other."""
     client.set_registered_model_alias(MODEL, CHAMPION, str(number))
+
+
+def find_champion(client: MlflowClient) -> str:
+    """Return the hash of the package that the alias names; empty when it names none."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+
+    try:
+        return str(client.get_model_version_by_alias(MODEL, CHAMPION).tags.get(PACKAGE_TAG, ""))
+    except MlflowException as error:
+        if error.error_code not in {"RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"}:  # no model, no such alias
+            raise
+        return ""
+
+
+def _find_tagged(client: MlflowClient, description: RunDescription, *, limit: int) -> list[str]:
+    """Return the ids of runs that have a described one's tags, the first one first; not those in the trash."""
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    wanted = " and ".join(f"tags.`{name}` = '{value}'" for name, value in description.tags.items())
+    order = ["attributes.start_time ASC", "attributes.run_id ASC"]
+    found = client.search_runs([experiment.experiment_id], wanted, max_results=limit, order_by=order)
+    return [str(run.info.run_id) for run in found]
 
 
 def _ensure_experiment(client: MlflowClient) -> str:

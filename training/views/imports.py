@@ -13,15 +13,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, View
 
-from training.choices import ImportSource
+from training.choices import ImportSource, JobStatus
 from training.engine_texts import translate_progress
 from training.exceptions import NameTakenError, ServiceError
 from training.forms import ImportForm
 from training.models import DatasetImport
 from training.pace import elapsed_seconds, seconds_left
-from training.services import cancel_import, may_steer, request_import
+from training.services import cancel_import, find_pause, may_steer, request_import
 from training.views.access import PageAccessMixin
+from training.views.notices import warn_when_unheard
 from training.views.progress import is_waiting_in_vain, poll_seconds, state_key
+from training.views.queries import history_of
 
 
 class ImportCreateView(PageAccessMixin, FormView[ImportForm]):
@@ -52,6 +54,7 @@ class ImportCreateView(PageAccessMixin, FormView[ImportForm]):
         except ServiceError as error:
             form.add_error(None, str(error))
         else:
+            warn_when_unheard(self.request, job)
             return redirect("import_detail", pk=job.pk)
         return self.form_invalid(form)
 
@@ -75,7 +78,9 @@ class _ImportPage(PageAccessMixin, DetailView[DatasetImport]):
             progress_text=translate_progress(job.progress_message),
             elapsed=elapsed_seconds(job),
             left=seconds_left(job),
+            history=history_of(job),
             no_worker=is_waiting_in_vain(job),
+            pause=find_pause(job.queue) if job.status == JobStatus.QUEUED else None,
             may_cancel=not job.is_terminal and not job.cancel_requested and may_steer(job, self.viewer),
             **kwargs,
         )
@@ -98,6 +103,7 @@ class ImportLiveView(_ImportPage):
         context = super().get_context_data(**kwargs)
         context["is_update"] = True
         context["state_changed"] = self.request.GET.get("state") != context["state_key"]
+        context["history_changed"] = self.request.GET.get("history") != str(context["history"].newest)
         return context
 
 

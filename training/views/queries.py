@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Final
 
 from django.db.models import Case, F, OuterRef, Prefetch, Q, QuerySet, Subquery, Value, When
 from django.utils import timezone
 
 from training.choices import JobStatus, ModelState
-from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, Promotion, TrainingRun
+from training.jobs import Job
+from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, Promotion, TrainingRun, Transition
+
+_LINKED: Final = 10
+_SHOWN_CHANGES: Final = 50
 
 _RUN_LIST_FIELDS = (
     "status",
+    "priority",
     "reason",
     "recipe",
     "requested_at",
@@ -43,6 +50,37 @@ def runs_for_page() -> QuerySet[TrainingRun]:
     """Return runs with all that one run's page shows."""
     runs: QuerySet[TrainingRun] = TrainingRun.objects.select_related("owner", "dataset", "version", "control_of")
     return runs.defer("dataset__manifest", "dataset__checks", "version__manifest", "control_of__log_tail")
+
+
+def runs_that_go_on(run: TrainingRun) -> tuple[list[int], list[int]]:
+    """Return the numbers of the first runs that follow a run, and of those that continue it."""
+    kinds = (run.followers, run.extensions)
+    followers, extensions = (list(kind.order_by("pk").values_list("pk", flat=True)[:_LINKED]) for kind in kinds)
+    return followers, extensions
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """The changes of a job's state.
+
+    Attributes:
+        changes: The last ones, the oldest first.
+        is_whole: Whether these are all.
+    """
+
+    changes: list[Transition]
+    is_whole: bool
+
+    @property
+    def newest(self) -> int:
+        """The key of the last change, 0 before any."""
+        return self.changes[-1].pk if self.changes else 0
+
+
+def history_of(job: Job) -> History:
+    """Return the history of a job, in one query."""
+    newest_first = list(Transition.objects.of(job).order_by("-pk")[: _SHOWN_CHANGES + 1])
+    return History(newest_first[_SHOWN_CHANGES - 1 :: -1], is_whole=len(newest_first) <= _SHOWN_CHANGES)
 
 
 def newest_runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:

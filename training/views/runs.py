@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView, FormView, ListView, View
 
-from training.choices import JobStatus
+from training.choices import JobStatus, QueueName
 from training.controls import find_counterpart, measure_difference
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
-from training.engine_texts import explain_refusal, show_value, translate, translate_progress
+from training.engine_texts import show_value, translate, translate_progress
 from training.exceptions import ServiceError
-from training.forms import NOTHING, RunForm
+from training.forms import NOTHING, ExtensionForm, PriorityForm, RunForm
 from training.models import Dataset, EpochMetric, TrainingRun
 from training.pace import elapsed_seconds, seconds_left
-from training.services import cancel_run, may_steer, request_control, request_run
+from training.services import describe_waiting, find_pause, may_steer, request_run
 from training.storage import mlflow_address
 from training.views.access import PageAccessMixin
-from training.views.progress import is_waiting_in_vain, poll_seconds, state_key
-from training.views.queries import runs_for_list, runs_for_page
+from training.views.notices import warn_when_unheard
+from training.views.progress import poll_seconds, state_key
+from training.views.queries import history_of, runs_for_list, runs_for_page, runs_that_go_on
 from training.views.reports import build_report
+
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
 
 _CURVES = (
     "phase",
@@ -58,12 +60,15 @@ class RunListView(PageAccessMixin, ListView[TrainingRun]):
         return runs.filter(status=status) if status in JobStatus.values else runs
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the states to choose from, and how soon the page shall refresh itself."""
+        """Add the states to choose from, why runs wait, and how soon the page shall refresh itself."""
         context = super().get_context_data(**kwargs)
         status = self.request.GET.get("status", "")
         context["status"] = status if status in JobStatus.values else ""
         context["statuses"] = JobStatus.choices
         context["poll"] = min((poll_seconds(run) for run in context["runs"] if not run.is_terminal), default=0) * 2
+        context["pause"] = find_pause(QueueName.TRAINING)
+        waiting = describe_waiting(context["runs"])
+        context["lines"] = [(run, waiting.get(run.pk)) for run in context["runs"]]
         return context
 
 
@@ -78,13 +83,18 @@ class RunCreateView(PageAccessMixin, FormView[RunForm]):
         """Take the initial values from the address."""
         return self.request.GET.dict()
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Tell the form who fills it in."""
+        return {**super().get_form_kwargs(), "may_overtake": self.viewer.has_perm("training.manage_trainingrun")}
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the chosen recipe, and whether there is anything to train on."""
+        """Add the chosen recipe, whether there is anything to train on, and whether the queue is paused."""
         context = super().get_context_data(**kwargs)
         recipe = context["form"].chosen_recipe
         context["recipe"] = recipe
         context["recipe_summary"] = translate(recipe.summary)
         context["has_data"] = Dataset.objects.exists()
+        context["pause"] = find_pause(QueueName.TRAINING)
         return context
 
     def form_valid(self, form: RunForm) -> HttpResponse:
@@ -92,13 +102,19 @@ class RunCreateView(PageAccessMixin, FormView[RunForm]):
         chosen = form.cleaned_data
         try:
             run = request_run(
-                owner=self.viewer, dataset=chosen["dataset"], recipe=chosen["recipe"], overrides=form.overrides()
+                owner=self.viewer,
+                dataset=chosen["dataset"],
+                recipe=chosen["recipe"],
+                overrides=form.overrides(),
+                priority=chosen["priority"],
+                after=chosen["after"],
             )
         except ConfigError as error:
             form.refuse(error)
         except ServiceError as error:
             form.add_error(None, str(error))
         else:
+            warn_when_unheard(self.request, run)
             return redirect("run", pk=run.pk)
         return self.form_invalid(form)
 
@@ -134,11 +150,11 @@ class _RunPage(PageAccessMixin, DetailView[TrainingRun]):
             progress_text=translate_progress(run.progress_message),
             elapsed=elapsed_seconds(run),
             left=seconds_left(run, last_epoch=last_epoch),
-            runs_before=_runs_before(run),
-            no_worker=is_waiting_in_vain(run),
+            waiting=describe_waiting([run]).get(run.pk),
+            history=history_of(run),
             report=build_report(run.metrics) if run.is_terminal else None,
-            may_cancel=not run.is_terminal and not run.cancel_requested and may_steer(run, self.viewer),
             mlflow_url=_mlflow_url(run),
+            **_offered_actions(run, viewer=self.viewer, epochs=len(epochs)),
             **kwargs,
         )
 
@@ -149,11 +165,14 @@ class RunView(_RunPage):
     template_name = "training/run.html"
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the settings, and the address that repeats them."""
+        """Add the settings, the address that repeats them, and what came of the run."""
         context = super().get_context_data(**kwargs)
         run, table = self.object, _settings_table(self.object)
         changed = {row["name"]: row["typed"] for row in table if row["is_changed"]}
         context["settings_table"] = table
+        if context["may_clone"]:  # the dialog is there before the run has succeeded
+            context["extension"] = ExtensionForm(initial={"epochs": run.config["epochs"]})
+        context["followers"], context["extensions"] = runs_that_go_on(run)
         context["repeat_query"] = urlencode({"dataset": run.dataset_id, "recipe": run.recipe, **changed})
         return context
 
@@ -162,7 +181,8 @@ class RunView(_RunPage):
 class RunLiveView(_RunPage):
     """The part of a run's page that is fetched again and again; it stops asking once the run has ended.
 
-    The page says what it shows already (`?state=…&epochs=…`); what lies outside the panel is sent only when it differs.
+    The page says what it shows already (`?state=…&epochs=…&history=…`); what lies outside the panel is sent only when
+    it differs.
     """
 
     template_name = "training/_run_live.html"
@@ -173,6 +193,7 @@ class RunLiveView(_RunPage):
         context["is_update"] = True
         context["state_changed"] = self.request.GET.get("state") != context["state_key"]
         context["epochs_changed"] = self.request.GET.get("epochs") != str(len(context["epochs"]))
+        context["history_changed"] = self.request.GET.get("history") != str(context["history"].newest)
         return context
 
 
@@ -191,42 +212,20 @@ class RunCurveView(PageAccessMixin, View):
         return JsonResponse({"status": run.status, "total_epochs": sum(run.epochs_by_phase.values()), **curves})
 
 
-class RunCancelView(PageAccessMixin, View):
-    """Ask for a run's end."""
-
-    permission_required = "training.view_trainingrun"
-    http_method_names = ["post"]
-
-    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Cancel the run and show it again."""
-        run = get_object_or_404(TrainingRun, pk=pk)
-        try:
-            cancel_run(run=run, by=self.viewer)
-        except ServiceError as error:
-            messages.error(request, str(error))
-        else:
-            messages.success(request, _("Run %(number)s is being cancelled.") % {"number": pk})
-        return redirect("run", pk=pk)
-
-
-class RunControlView(PageAccessMixin, View):
-    """Ask for the control of a transfer run."""
-
-    permission_required = "training.add_trainingrun"
-    http_method_names = ["post"]
-
-    def post(self, request: HttpRequest, pk: int) -> HttpResponseBase:
-        """Queue the control and show it."""
-        run = get_object_or_404(TrainingRun.objects.select_related("dataset"), pk=pk)
-        try:
-            control = request_control(owner=self.viewer, run=run)
-        except ConfigError as error:
-            messages.error(request, explain_refusal(error))
-        except ServiceError as error:
-            messages.error(request, str(error))
-        else:
-            return redirect("run", pk=control.pk)
-        return redirect("run", pk=pk)
+def _offered_actions(run: TrainingRun, *, viewer: User, epochs: int) -> dict[str, Any]:
+    """Return what `viewer` may do with a run in its state; it has `epochs` epochs so far."""
+    steers, trains = may_steer(run, viewer), viewer.has_perm("training.add_trainingrun")
+    has_all_epochs = epochs >= sum(run.epochs_by_phase.values())
+    may_extend = run.status == JobStatus.SUCCEEDED and bool(run.checkpoint) and has_all_epochs and trains
+    may_reorder = run.status == JobStatus.QUEUED and not run.cancel_requested and steers
+    may_overtake = viewer.has_perm("training.manage_trainingrun")
+    return {
+        "may_cancel": not run.is_terminal and not run.cancel_requested and steers,
+        "may_resume": run.status in {JobStatus.FAILED, JobStatus.CANCELLED} and steers,
+        "may_clone": trains,
+        "may_extend": may_extend,
+        "priority": PriorityForm.of(run.priority, may_overtake=may_overtake) if may_reorder else None,
+    }
 
 
 def _find_best_epoch(epochs: list[EpochMetric], *, phase: int) -> int | None:
@@ -234,14 +233,6 @@ def _find_best_epoch(epochs: list[EpochMetric], *, phase: int) -> int | None:
     accuracies = {row.epoch: row.validation_accuracy for row in epochs if row.phase == phase}
     validated = {epoch: accuracy for epoch, accuracy in accuracies.items() if accuracy is not None}
     return max(validated, key=validated.__getitem__) if validated else None
-
-
-def _runs_before(run: TrainingRun) -> int:
-    """Return how many runs are at work or wait longer than this queued one."""
-    if run.status != JobStatus.QUEUED:
-        return 0
-    active = TrainingRun.objects.filter(status__in=[JobStatus.QUEUED, JobStatus.RUNNING])
-    return active.filter(pk__lt=run.pk).count()
 
 
 def _mlflow_url(run: TrainingRun) -> str:

@@ -11,9 +11,8 @@ from training.engine.exceptions import ConfigError
 
 def configure(**overrides: object) -> TrainConfig:
     """Return a configuration of ResNet-18, changed by `overrides`."""
-    return TrainConfig.from_recipe(
-        "fast", dataset="d", **{"architecture": "resnet18", "optimizer": "adamw", **overrides}
-    )
+    settings = {"architecture": "resnet18", "width_multiplier": 1.0, "optimizer": "adamw", **overrides}
+    return TrainConfig.from_recipe("fast", dataset="d", **settings)
 
 
 def test_the_table_holds_the_favourites_and_a_thousand_others() -> None:

@@ -14,12 +14,12 @@ ALBUMENTATIONS = {"augmentation_backend": "albumentations", "flip_mode": "random
     ("changes", "sentence"),
     [
         (
-            {"architecture": "resnet18"},
+            {"architecture": "resnet18", "width_multiplier": 1},
             "optimizer is 'muon_sgd'; allowed is any other with resnet18: its rates are those of whitened_cnn.",
         ),
         ({"layer_decay": 0.5}, "layer_decay is 0.5; allowed is only 1 with architecture whitened_cnn."),
         (
-            {"architecture": "resnet18", "optimizer": "muon_adamw", "layer_decay": 0.5},
+            {"architecture": "resnet18", "width_multiplier": 1, "optimizer": "muon_adamw", "layer_decay": 0.5},
             "layer_decay is 0.5; allowed is only 1 with optimizer muon_adamw.",
         ),
         ({"schedule": "step"}, "step_epochs is 0; allowed is 1 or more with schedule step."),

@@ -74,6 +74,8 @@ def tiny_config(dataset: Path, **overrides: object) -> TrainConfig:
         "width_multiplier": 0.0625,
         "validation_fraction": 0.1,
         "start_crop_size": 16,
+        "full_size_from": 0.8,
+        "ema_decay": 0.0,
         "whitening_bias_epochs": 1,
     }
     return TrainConfig.from_recipe("fast", dataset=str(dataset), **{**small, **overrides})

@@ -36,7 +36,7 @@ class TestRequestRun:
         run = request_run(owner=owner, dataset=dataset, recipe="fast", overrides={"epochs": 3, "seed": 7})
         run.refresh_from_db()
         assert (run.owner, run.dataset, run.recipe, run.status) == (owner, dataset, "fast", JobStatus.QUEUED)
-        assert (run.config["epochs"], run.config["seed"], run.config["batch_size"]) == (3, 7, 1000)
+        assert (run.config["epochs"], run.config["seed"], run.config["batch_size"]) == (3, 7, 300)
         assert "dataset" not in run.config
         assert rung == [(EXECUTE_RUN, run.pk)]
 

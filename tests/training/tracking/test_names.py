@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from tests.factories import make_config
-from training.tracking.names import name_figures, name_parameters
+from training.models import EpochMetric
+from training.tracking.names import name_epoch, name_figures, name_parameters
 
 CONFIG: dict[str, object] = {
     "recipe": "fast",
@@ -113,3 +115,23 @@ def test_figures() -> None:
         "test_nll": 0.3,
         "test_near_duplicate_count": 3.0,
     }
+
+
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+EPOCH = {"epoch": 3, "step": 30, "train_loss": 1.5, "train_accuracy": 0.5, "learning_rate": 0.1, "seconds": 2.0}
+
+
+@pytest.mark.parametrize(("phase", "prefix"), [(0, ""), (2, "phase2_")])
+def test_an_epoch_s_figures(phase: int, prefix: str) -> None:
+    measured = {"validation_loss": 1.25, "validation_accuracy": 0.75, "f1_macro": 0.7}
+    figures = name_epoch(EpochMetric(phase=phase, measured_at=AT, **EPOCH, **measured))
+    assert (figures.step, figures.at) == (3, AT)
+    assert figures.values == {
+        f"{prefix}train_loss": 1.5, f"{prefix}train_acc": 0.5, f"{prefix}val_loss": 1.25, f"{prefix}val_acc": 0.75,
+        f"{prefix}f1_macro": 0.7, f"{prefix}learning_rate": 0.1, f"{prefix}epoch_seconds": 2.0,
+    }  # fmt: skip
+
+
+def test_what_an_epoch_did_not_measure_is_left_out() -> None:
+    figures = name_epoch(EpochMetric(measured_at=AT, **EPOCH))
+    assert set(figures.values) == {"train_loss", "train_acc", "learning_rate", "epoch_seconds"}

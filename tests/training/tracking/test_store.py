@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import logging
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,19 +17,23 @@ from requests import HTTPError, Response
 from tests.tiny_model import build_package
 from training.engine.package import PackageManifest, verify_package
 from training.tracking import store
-from training.tracking.names import RunDescription
+from training.tracking.names import Figures, RunDescription
 from training.tracking.store import (
     CHAMPION,
     MODEL,
     MlflowUnavailableError,
     TrackedState,
+    answers_expected,
     connect,
+    discard_run,
     ensure_run,
+    find_champion,
     find_run,
     find_version,
     log_figures,
     point_champion,
     publish_package,
+    read_figures,
     refusals_logged,
     set_state,
 )
@@ -115,8 +120,30 @@ class TestRun:
     def test_figures_sent_twice_are_there_once(self, client: MlflowClient, described: RunDescription) -> None:
         run_id = ensure_run(client, described)
         for _time in range(2):
-            log_figures(client, run_id, figures={"train_loss": 0.5}, step=3, at=AT)
-        assert [(figure.step, figure.value) for figure in client.get_metric_history(run_id, "train_loss")] == [(3, 0.5)]
+            log_figures(client, run_id, [Figures(values={"train_loss": 0.5}, step=3, at=AT)])
+        assert read_figures(client, run_id, "train_loss") == [(3, 0.5)]
+
+    def test_of_figures_sent_before_only_the_others_are_added(
+        self, client: MlflowClient, described: RunDescription
+    ) -> None:
+        run_id = ensure_run(client, described)
+        epochs = [Figures(values={"train_loss": 1 / step, "train_acc": 0.1}, step=step, at=AT) for step in range(1, 5)]
+        log_figures(client, run_id, epochs[:2])
+        log_figures(client, run_id, epochs)
+        assert read_figures(client, run_id, "train_loss") == [(step, 1 / step) for step in range(1, 5)]
+        assert read_figures(client, run_id, "train_acc") == [(step, 0.1) for step in range(1, 5)]
+
+    def test_one_that_was_discarded_takes_nothing_more(
+        self, client: MlflowClient, described: RunDescription, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        run_id = ensure_run(client, described)
+        for _time in range(2):
+            discard_run(client, run_id)
+        discard_run(client, "0" * 32)
+        assert find_run(client, described) == ""
+        with refusals_logged("a late figure"):
+            log_figures(client, run_id, [Figures(values={"train_loss": 0.5}, step=3, at=AT)])
+        assert "MLflow refuses a late figure" in caplog.text
 
 
 class TestPackage:
@@ -177,6 +204,8 @@ class TestPackage:
         for number in (*numbers, numbers[0], numbers[0]):
             point_champion(client, number)
             assert int(client.get_model_version_by_alias(MODEL, CHAMPION).version) == number
+            registered = client.get_model_version(MODEL, str(number))
+            assert find_champion(client) == registered.tags["package_sha256"]
 
 
 def http_error(status: int) -> HTTPError:
@@ -224,7 +253,12 @@ def test_a_refusal_is_final(make_error: Callable[[], Exception], caplog: pytest.
 def test_anything_else_may_pass(make_error: Callable[[], Exception], caplog: pytest.LogCaptureFixture) -> None:
     with (
         pytest.raises(MlflowUnavailableError, match=r"the end of Run 1 now|not installed"),
-        refusals_logged("the end of Run 1"),
+        answers_expected("the end of Run 1"),
+        refusals_logged("a part of it"),
     ):
         raise make_error()
     assert caplog.text == ""
+
+
+def test_mlflow_is_told_not_to_phone_home(client: MlflowClient) -> None:
+    assert (os.environ["MLFLOW_DISABLE_TELEMETRY"], os.environ["DO_NOT_TRACK"]) == ("true", "true")

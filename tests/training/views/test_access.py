@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 FOR_USERS = ["versions", "version"]
 FOR_TRAINERS = ["runs", "run_new", "run", "run_live", "run_curve", "datasets", "dataset", "import_new"]
 FOR_TRAINERS += ["import_detail", "import_live"]
-FOR_OPERATORS = ["version_promote"]
+FOR_OPERATORS = ["version_promote", "workers", "workers_live"]
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def addresses(artifacts_root: object) -> dict[str, str]:
         "dataset": DatasetFactory.create().pk,
         "import": DatasetImportFactory.create().pk,
     }
-    plain = {"runs", "run_new", "versions", "datasets", "import_new"}
+    plain = {"runs", "run_new", "versions", "datasets", "import_new", "workers", "workers_live"}
     names = FOR_USERS + FOR_TRAINERS + FOR_OPERATORS
     return {name: reverse(name, args=[] if name in plain else [keys[name.partition("_")[0]]]) for name in names}
 

@@ -64,7 +64,7 @@ def test_the_page_asks_again_until_the_import_has_ended(trainer: Person) -> None
     job = DatasetImportFactory.create(status=JobStatus.RUNNING, progress_done=1, progress_total=2)
     live = reverse("import_live", args=[job.pk])
     page = trainer.get(live).content.decode()
-    assert f'hx-get="{live}?state=running"' in page
+    assert f'hx-get="{live}?state=running&amp;history=0"' in page
     assert 'value="50"' in page
     DatasetImport.objects.update(**in_state(JobStatus.SUCCEEDED), dataset=DatasetFactory.create())
     response = trainer.get(live, {"state": "running"})

@@ -57,8 +57,8 @@ class TestList:
             for _row in range(count):
                 finished_run()
                 EpochMetricFactory.create(run=TrainingRunFactory.create(status=JobStatus.RUNNING))
-            # Session, person, two of permissions, the count, the page of rows.
-            with django_assert_num_queries(6):
+            # Session, person, two of permissions, the count, the page of rows, whether the queue is paused.
+            with django_assert_num_queries(7):
                 trainer.get(reverse("runs"))
 
     def test_it_comes_in_pages(self, trainer: Person) -> None:
@@ -211,20 +211,20 @@ class TestPage:
         first, second = TrainingRunFactory.create_batch(2)
         waiting = text_of(trainer.get(reverse("run", args=[second.pk])))
         assert "no training worker is running" in waiting
-        monkeypatch.setattr("training.views.progress.has_training_worker", lambda: True)
-        assert "one run is before it" in text_of(trainer.get(reverse("run", args=[second.pk])))
+        monkeypatch.setattr("training.services.waiting.count_training_workers", lambda: 1)
+        assert "one waiting run is before it" in text_of(trainer.get(reverse("run", args=[second.pk])))
         assert "A training worker takes it in a moment." in text_of(trainer.get(reverse("run", args=[first.pk])))
 
 
 class TestLive:
     def address(self, run: TrainingRun, *, state: str, epochs: int = 0) -> str:
-        return f"{reverse('run_live', args=[run.pk])}?state={state}&epochs={epochs}"
+        return f"{reverse('run_live', args=[run.pk])}?state={state}&epochs={epochs}&history=0"
 
     def test_it_asks_again_while_the_run_is_alive(self, trainer: Person) -> None:
         run = TrainingRunFactory.create(status=JobStatus.RUNNING, progress_done=3, progress_total=12)
         response = trainer.get(self.address(run, state="running"))
         page = response.content.decode()
-        assert f'hx-get="{reverse("run_live", args=[run.pk])}?state=running&amp;epochs=0"' in page
+        assert f'hx-get="{reverse("run_live", args=[run.pk])}?state=running&amp;epochs=0&amp;history=0"' in page
         assert 'hx-trigger="every 1s"' in page
         assert 'value="25"' in page
         assert "no-store" in response.headers["Cache-Control"]

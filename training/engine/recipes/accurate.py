@@ -1,7 +1,7 @@
 """Recipe `accurate`: the best accuracy of a network whose package stays below 10 MB.
 
-The network of recipe `fast` with residual blocks of three convolutions, a little narrower, trained for longer behind
-squares of cutout. Source: Jordan 2024, arXiv 2404.00498, section 4 (airbench96: deeper residual blocks and cutout for
+The network of recipe `fast`, wider and with residual blocks of three convolutions, trained for longer behind squares of
+cutout. Source: Jordan 2024, arXiv 2404.00498, section 4 (airbench96: deeper residual blocks and cutout for
 longer schedules); DeVries & Taylor 2017, arXiv 1708.04552 (cutout).
 """
 
@@ -19,8 +19,13 @@ ACCURATE: Final = Recipe(
     defaults={
         **FAST.defaults,
         "epochs": 24,
+        "batch_size": 1000,
+        "learning_rate": 0.24,
         "width_multiplier": 0.875,
         "depth": 3,
+        "ema_decay": 0.0,
+        "start_crop_size": 24,
+        "full_size_from": 0.8,
         "cutout": 8,
     },
     source="Jordan 2024, arXiv 2404.00498 (airbench96) and DeVries & Taylor 2017, arXiv 1708.04552",

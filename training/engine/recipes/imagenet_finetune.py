@@ -35,5 +35,9 @@ IMAGENET_FINETUNE: Final = Recipe(
         "flip": True,
     },
     source="Howard & Ruder 2018, arXiv 1801.06146; Clark et al. 2020, arXiv 2003.10555; Kornblith et al. 2019",
-    measured="Not measured yet.",
+    measured=(
+        "The head alone (frozen_stages -1), 3 epochs on 1,000 images of JPEG-compressed CIFAR-10 from ImageNet weights "
+        "of EfficientNet-Lite0: 69.65 % of 2,000 test images, one run of `bench.finetune`, 12 s of one core of an AMD "
+        "EPYC (Zen 4, bfloat16). Not measured yet with the backbone learning."
+    ),
 )

@@ -36,5 +36,5 @@ RESNET18_FINETUNE: Final = Recipe(
         "flip": True,
     },
     source="He et al. 2016, arXiv 1512.03385, with AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101)",
-    measured="Not measured yet.",
+    measured="Not measured: its ImageNet weights were not at hand. `bench.finetune` times an epoch of it.",
 )

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from training import runner
-from training.controls import find_counterpart, measure_difference
+from training.choices import Priority
 from training.engine.exceptions import ConfigError
 from training.engine.fields import FIELDS
 from training.engine.recipes import RECIPES
 from training.exceptions import ServiceError
-from training.management.following import Display, follow, require_success
-from training.management.lookups import find_dataset
+from training.management.descriptions import describe_difference, describe_run
+from training.management.following import Display, follow, require_start, require_success
+from training.management.lookups import find_dataset, find_run, read_priority
 from training.models import ModelVersion, TrainingRun
 from training.services import request_control, request_run
 
@@ -45,6 +45,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--set", action="extend", nargs="+", default=[], metavar="KEY=VALUE", help="change options of the recipe"
         )
+        parser.add_argument("--after", type=int, metavar="RUN", help="start once this run has succeeded")
+        parser.add_argument("--priority", help="low, normal or high: which waiting runs are taken first")
         parser.add_argument("--here", action="store_true", help="train in this process instead of a worker")
         parser.add_argument("--no-wait", action="store_true", help="do not watch the run")
         parser.add_argument("--json", action="store_true", help="print the run as one JSON object at the end")
@@ -61,6 +63,7 @@ class Command(BaseCommand):
         if options["here"]:
             runner.execute_run(run.pk, listener=display.show_event)
             run.refresh_from_db()
+            require_start(run)
         elif not options["no_wait"]:
             follow(run, display=display)
         if options["json"]:
@@ -77,7 +80,7 @@ class Command(BaseCommand):
                 f"Model version {version}: {version.test_accuracy:.2%} on the test split. "
                 f"Make it answer with: manage.py promote {version}"
             )
-        difference = _describe_difference(run)
+        difference = describe_difference(run)
         if difference is not None:
             display.show_line(
                 f"The first phase is worth {100 * difference['mean']:+.2f} points of test accuracy "
@@ -90,25 +93,29 @@ def _request(options: Mapping[str, Any]) -> TrainingRun:
     """Queue the run that the options describe.
 
     Raises:
-        CommandError: the dataset or the run is unknown, or a control was to have settings of its own.
+        CommandError: the dataset, a run or the priority is unknown, or a control was to have settings of its own.
         ConfigError: an option is refused.
         ServiceError: the run is refused.
     """
     announce = not options["here"]
     if options["control_of"] is not None:
-        for name in ("recipe", "set"):
+        for name in ("recipe", "set", "after", "priority"):
             if options[name]:
                 message = f"--{name} does not go with --control-of: a control has the settings of its run."
                 raise CommandError(message)
-        transfer = TrainingRun.objects.filter(pk=options["control_of"]).first()
-        if transfer is None:
-            message = f"There is no run {options['control_of']}."
-            raise CommandError(message)
-        return request_control(owner=None, run=transfer, announce=announce)
+        return request_control(owner=None, run=find_run(options["control_of"]), announce=announce)
     dataset = find_dataset(options["dataset"])
     overrides = dict(parse_setting(text) for text in options["set"])
     recipe = options["recipe"] or DEFAULT_RECIPE
-    return request_run(owner=None, dataset=dataset, recipe=recipe, overrides=overrides, announce=announce)
+    return request_run(
+        owner=None,
+        dataset=dataset,
+        recipe=recipe,
+        overrides=overrides,
+        priority=Priority.NORMAL if options["priority"] is None else read_priority(options["priority"]),
+        after=None if options["after"] is None else find_run(options["after"]),
+        announce=announce,
+    )
 
 
 def parse_setting(text: str) -> tuple[str, object]:
@@ -133,34 +140,3 @@ def parse_setting(text: str) -> tuple[str, object]:
     except ValueError:
         pass
     return name, value
-
-
-def describe_run(run: TrainingRun) -> dict[str, Any]:
-    """Return what a program wants to know about a run."""
-    version = ModelVersion.objects.filter(run=run).first()
-    return {
-        "run": run.pk,
-        "status": run.status,
-        "reason": run.reason,
-        "detail": run.detail,
-        "dataset": run.dataset.name,
-        "recipe": run.recipe,
-        "config": run.config,
-        "control_of": run.control_of_id,
-        "difference": _describe_difference(run),
-        "environment": run.environment,
-        "wall_seconds": run.wall_seconds,
-        "metrics": run.metrics,
-        "model_version": version and version.pk,
-        "package_sha256": version and version.package_sha256,
-        "test_accuracy": version and version.test_accuracy,
-    }
-
-
-def _describe_difference(run: TrainingRun) -> dict[str, Any] | None:
-    """Return how a transfer run and its control compare; None when there are not both."""
-    counterpart = find_counterpart(run)
-    difference = None if counterpart is None else measure_difference(run, counterpart)
-    if counterpart is None or difference is None:
-        return None
-    return {"compared_with": counterpart.pk, "mean": difference.mean, **asdict(difference)}

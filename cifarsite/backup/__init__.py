@@ -1,0 +1,1 @@
+"""Database and artifacts in one archive, and back: what `manage.py backup` and `manage.py restore` do."""

@@ -1,0 +1,18 @@
+"""Addresses of the training application's API, under `/api/v1/`."""
+
+from django.urls import path
+
+from training.api import views, worker_views
+
+urlpatterns = [
+    path("runs", views.RunsView.as_view(), name="runs"),
+    path("runs/<int:pk>", views.RunView.as_view(), name="run"),
+    path("runs/<int:pk>/cancel", views.RunCancelView.as_view(), name="run_cancel"),
+    path("runs/<int:pk>/resume", views.RunResumeView.as_view(), name="run_resume"),
+    path("runs/<int:pk>/clone", views.RunCloneView.as_view(), name="run_clone"),
+    path("runs/<int:pk>/extend", views.RunExtendView.as_view(), name="run_extend"),
+    path("queues", views.QueuesView.as_view(), name="queues"),
+    path("queues/<str:name>/pause", views.QueuePauseView.as_view(), name="queue_pause"),
+    path("queues/<str:name>/unpause", views.QueueUnpauseView.as_view(), name="queue_unpause"),
+    path("workers", worker_views.WorkersView.as_view(), name="workers"),
+]
