@@ -16,8 +16,8 @@ eight duplicate deliveries                            faults/test_claims; integr
 two claims in the same instant                        faults/test_claims
 supervisor stopped for longer than its lease          faults/test_claims
 worker clock two hours off                            faults/test_clocks
-disk full while checkpointing and while uploading     training/test_runner, training/test_storage_faults
-newest checkpoint truncated or bit-flipped            training/test_runner, training/engine/test_checkpoint
+disk full while checkpointing and while uploading     faults/test_storage; training/test_runner
+newest checkpoint truncated or bit-flipped            faults/test_storage; training/engine/test_checkpoint
 cancel while queued, running                          training/test_jobs, training/test_runner, integration
 cancel while saving                                   faults/test_ends; training/test_supervisor (with a result)
 engine deadlocked with a live heartbeat               faults/test_ends
@@ -27,7 +27,7 @@ promotion and rollback under load                     faults/test_serving
 web killed mid-upload                                 faults/test_uploads
 16 concurrent writers on SQLite                       faults/test_database
 workers killed at random, three machines              faults/test_many_workers
-restore of a backup on an empty host, then `audit`    training/test_commands
+restore of a backup on an empty host, then `audit`    faults/test_restore
 ====================================================  =================================================================
 
 All run embedded, on SQLite and a Valkey of their own, and again on Postgres with a Redis of their own: a test never

@@ -11,19 +11,21 @@ from tests.installation import Installation
 from training.choices import Cause, JobStatus
 from training.doorbell import EXECUTE_RUN, ring
 from training.models import TrainingRun
+from training.recording import RunRecorder
 from training.runner import execute_run
+from training.storage import RUNS, artifacts
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def kill_engine() -> None:
+    own_engines()[0].kill()
 
 
 @pytest.mark.usefixtures("artifacts_root")
 def test_an_engine_killed_in_the_middle_of_an_epoch(run: TrainingRun, stub_engine: StubEngine) -> None:
     stub_engine.behave("ok", seconds=1.0)
-
-    def kill() -> None:
-        own_engines()[0].kill()  # it is in epoch 2 by now
-
-    execute_run(run.pk, timings=QUICK, listener=at("checkpoint", kill))
+    execute_run(run.pk, timings=QUICK, listener=at("checkpoint", kill_engine))  # it is in epoch 2 by then
     run.refresh_from_db()
     assert (run.status, run.checkpoint_step, epochs_of(run)) == (JobStatus.QUEUED, 10, [1])
     stub_engine.behave("ok")
@@ -31,6 +33,23 @@ def test_an_engine_killed_in_the_middle_of_an_epoch(run: TrainingRun, stub_engin
     run.refresh_from_db()
     assert (run.status, epochs_of(run)) == (JobStatus.SUCCEEDED, [1, 2, 3])
     assert history(run) == [(Cause.CLAIMED, 1), (Cause.LOST, 1), (Cause.CLAIMED, 2), (Cause.SUCCEEDED, 2)]
+
+
+@pytest.mark.usefixtures("artifacts_root")
+def test_epochs_that_were_lost_with_their_supervisor_are_trained_again(
+    run: TrainingRun, stub_engine: StubEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their checkpoints are on the disk, their figures nowhere: who went on from there would leave a gap."""
+    stub_engine.behave("ok", seconds=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunRecorder, "flush", lambda _recorder: None)  # it is killed before it writes
+        execute_run(run.pk, timings=QUICK, listener=at("checkpoint", kill_engine, number=2))
+    run.refresh_from_db()
+    assert (run.status, run.checkpoint, epochs_of(run)) == (JobStatus.QUEUED, "", [])
+    assert len(list(artifacts(RUNS, run.pk).glob("*/checkpoints/step-*"))) >= 2
+    execute_run(run.pk, timings=QUICK)
+    run.refresh_from_db()
+    assert (run.status, epochs_of(run)) == (JobStatus.SUCCEEDED, [1, 2, 3])
 
 
 @pytest.mark.integration
