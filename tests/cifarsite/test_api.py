@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.core.management import call_command
 from django.db import InterfaceError, OperationalError
 from django.test import Client
 from django.utils import timezone
@@ -406,6 +408,10 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         *((f"/api/v1/queues/{{name}}/{action}", "post") for action in ("pause", "unpause")),
         ("/api/v1/workers", "get"),
     }
+
+
+def test_the_schema_is_made_without_a_warning(tmp_path: Path) -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", "--file", str(tmp_path / "schema.yml"))
 
 
 def test_the_schema_takes_a_file(schema: dict[str, Any]) -> None:

@@ -24,7 +24,7 @@ def run_detail(run: TrainingRun) -> dict[str, Any]:
 
 
 def queue_body(state: QueueState) -> dict[str, Any]:
-    """Return `QueueSerializer`'s shape."""
+    """Return `QueueStateSerializer`'s shape."""
     return {
         "name": state.name.value,
         "paused_at": state.paused_at,

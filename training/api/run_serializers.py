@@ -222,7 +222,7 @@ class AcceptedRunSerializer(RunDetailSerializer):
     )
 
 
-class QueueSerializer(serializers.Serializer[Any]):
+class QueueStateSerializer(serializers.Serializer[Any]):
     """A queue; a paused one takes in jobs and starts none."""
 
     name = serializers.ChoiceField(choices=QueueName.choices)

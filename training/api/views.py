@@ -25,7 +25,7 @@ from training.api.run_serializers import (
     AcceptedRunSerializer,
     ExtensionRequestSerializer,
     PriorityRequestSerializer,
-    QueueSerializer,
+    QueueStateSerializer,
     RunDetailSerializer,
     RunPageSerializer,
     RunRequestSerializer,
@@ -271,7 +271,7 @@ class QueuesView(GuardedView):
         operation_id="list_queues",
         tags=["Queues"],
         summary="List the queues",
-        responses={(200, _JSON): QueueSerializer(many=True), **problem_responses(descriptions=_REFUSALS)},
+        responses={(200, _JSON): QueueStateSerializer(many=True), **problem_responses(descriptions=_REFUSALS)},
     )
     def get(self, request: Request) -> Response:
         """List them."""
@@ -279,7 +279,7 @@ class QueuesView(GuardedView):
 
 
 _QUEUE_RESPONSES: Final = {
-    (200, _JSON): QueueSerializer,
+    (200, _JSON): QueueStateSerializer,
     **problem_responses(
         descriptions={**_REFUSALS, 404: "There is no queue of that name.", 409: "It is in that state already."}
     ),
