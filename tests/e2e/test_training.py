@@ -91,6 +91,7 @@ def train_and_watch(page: Page) -> None:
     expect(page.get_by_label("Batch size")).to_have_value("100")
     page.get_by_label("Epochs", exact=True).fill("6")
     page.get_by_role("button", name="Start training").click()
+    page.locator("[data-curves]").wait_for(state="attached")  # the run's page has come
     page.evaluate(REMEMBER_POINTS)
     expect(page.locator("#run-live")).to_have_attribute("data-state", "succeeded", timeout=WORK_MS)
     expect(page.locator("[data-curves]")).to_have_attribute("data-points", "6")
