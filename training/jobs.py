@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from django.conf import settings
@@ -359,7 +360,7 @@ class Job(models.Model):
         """
         self.refresh_from_db(fields=["attempts"])
         if self.attempts < MAX_ATTEMPTS:
-            self._give_back(cause=Cause.LOST)
+            self._give_back(cause=Cause.LOST, told={"reason": reason, "detail": detail})
         else:
             self._finish(JobStatus.FAILED, cause=Cause.LOST, reason=reason, detail=detail)
 
@@ -370,9 +371,11 @@ class Job(models.Model):
         if not self._end(self.pk, self._mine(), source=JobStatus.RUNNING, to=status, cause=cause, **fields):
             raise FenceLostError
 
-    def _give_back(self, *, cause: Cause, **fields: object) -> None:
+    def _give_back(self, *, cause: Cause, told: Mapping[str, str] | None = None, **fields: object) -> None:
         change: dict[str, Any] = {**_back_in_queue(), **fields}
-        if not self._move(self.pk, self._mine(), source=JobStatus.RUNNING, to=JobStatus.QUEUED, cause=cause, **change):
+        told = {"worker": self.worker, **(told or {})}  # the row forgets them
+        source, to = JobStatus.RUNNING, JobStatus.QUEUED
+        if not self._move(self.pk, self._mine(), source=source, to=to, cause=cause, told=told, **change):
             raise FenceLostError
 
     @classmethod
@@ -389,21 +392,28 @@ class Job(models.Model):
         to: JobStatus,
         cause: Cause,
         by_id: int | None = None,
+        told: Mapping[str, str] | None = None,
         **fields: object,
     ) -> bool:
-        """Change the state of job `pk`, if it is in state `source` and among `rows`, and note that in its history."""
+        """Change the state of job `pk`, if it is in state `source` and among `rows`, and note that in its history.
+
+        `told` goes into the history alone.
+        """
         with transaction.atomic(savepoint=False):
             moved = rows.filter(pk=pk, status=source).update(status=to, **fields)
             if moved:
-                cls._note(pk, source=source, cause=cause, by_id=by_id)
+                cls._note(pk, source=source, cause=cause, by_id=by_id, told=told)
         return bool(moved)
 
     @classmethod
-    def _note(cls, pk: int, *, source: str, cause: Cause, by_id: int | None = None) -> None:
+    def _note(
+        cls, pk: int, *, source: str, cause: Cause, by_id: int | None = None, told: Mapping[str, str] | None = None
+    ) -> None:
         row = cls.objects.values(
             "status", "fence", "attempts", "worker", "reason", "detail", "cancel_requested_by"
         ).get(pk=pk)
         cancelled_by = row["cancel_requested_by"] if row["status"] == JobStatus.CANCELLED else None
+        known = {name: row[name] for name in ("worker", "fence", "reason", "detail")}
         Transition.objects.create(
             job_kind=cls.kind(),
             job_pk=pk,
@@ -411,11 +421,8 @@ class Job(models.Model):
             to_status=row["status"],
             cause=cause,
             by_id=by_id or cancelled_by,
-            worker=row["worker"],
-            fence=row["fence"],
             attempt=row["attempts"],
-            reason=row["reason"],
-            detail=row["detail"],
+            **{**known, **(told or {})},
         )
 
 

@@ -431,6 +431,7 @@ class TestMirror:
         assert connect(mlflow_store).get_run(before).info.status == "FINISHED"
 
     def test_a_run_that_was_taken_away_publishes_nothing(self, stub_engine: StubEngine, mlflow_store: str) -> None:
+        stub_engine.behave("ok", seconds=0.5)  # long enough for MLflow to be told of it
         run = TrainingRunFactory.create()
         take = lambda: TrainingRun.objects.filter(pk=run.pk).update(fence=7, worker="other")  # noqa: E731
         execute_run(run.pk, timings=QUICK, listener=at("finished", take))

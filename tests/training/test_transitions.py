@@ -48,6 +48,8 @@ def test_a_life_is_told_from_its_beginning(job: DatasetImport) -> None:
         (running, succeeded, Cause.SUCCEEDED),
     ]
     assert [change.fence for change in Transition.objects.of(job)] == [0, 1, 1, 2, 2, 3, 3]
+    assert [change.worker for change in Transition.objects.of(job)] == ["", *["host:1"] * 6]
+    assert [change.reason for change in Transition.objects.of(job)] == ["", "", "", "", Reason.KILLED, "", ""]
     assert [change.attempt for change in Transition.objects.of(job)] == [0, 1, 0, 1, 1, 2, 2]
 
 
