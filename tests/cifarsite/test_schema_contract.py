@@ -15,7 +15,7 @@ from cifarsite.accounts.models import User
 from tests.api_fixtures import make_token
 from training.models import ModelVersion
 
-generator: Any = SchemaGenerator()
+generator: Any = SchemaGenerator()  # type: ignore[no-untyped-call]
 schema = schemathesis.openapi.from_dict(generator.get_schema(request=None, public=True))
 
 CHECKS: Any = checks.CHECKS.get_by_names(
