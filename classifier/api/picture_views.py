@@ -43,6 +43,7 @@ class PredictView(NamingView):
     """Classify a picture."""
 
     scope = "predict"
+    rate = "predict"
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -77,6 +78,7 @@ class BatchPredictView(NamingView):
     """Classify several pictures."""
 
     scope = "predict"
+    rate = "batch"
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -117,6 +119,7 @@ class EncodedPredictView(NamingView):
     """Classify a picture in base64."""
 
     scope = "predict"
+    rate = "predict"
     parser_classes = (PictureJsonParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

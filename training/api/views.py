@@ -84,6 +84,7 @@ class RunsView(GuardedView):
     """All runs."""
 
     scope = "train"
+    rate = {"POST": "train"}
     needed = {"GET": _VIEW, "POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -202,6 +203,7 @@ class RunResumeView(GuardedView):
     """A run that goes on after it had ended."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -225,6 +227,7 @@ class RunCloneView(GuardedView):
     """A run with the settings of another."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -250,6 +253,7 @@ class RunExtendView(GuardedView):
     """A run that goes on where another one ended."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
