@@ -97,7 +97,7 @@ def test_processes_that_share_the_cores_take_one_each(package: PackageManifest, 
     assert choose(package, precision="f32", processes=2) == Plan("f32", 1, None)
 
 
-@pytest.mark.parametrize(("batch_ms", "batch_from"), [(6.6, 7), (3.2, 4), (1.0, 2), (6.7, None)])
+@pytest.mark.parametrize(("batch_ms", "batch_from"), [(5.3, 6), (3.2, 4), (1.0, 2), (5.4, None)])
 def test_batches_are_used_from_the_number_on_at_which_they_win(
     package: PackageManifest, measured: Callable[..., None], batch_ms: float, batch_from: int | None
 ) -> None:
