@@ -305,6 +305,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["training.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
@@ -314,16 +315,24 @@ MIGRATION_MODULES = {"knox": None}  # they would create the table of the model t
 TOKEN_MAX_DAYS = 3650
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
 API_VERSION = "1.0.0"
+# Requests of one user in a minute, each counted against one of them; 0: no limit.
+RATES = {
+    "predict": _number("CIFARSITE_PREDICT_RATE", 0),  # one picture, on the page too
+    "batch": _number("CIFARSITE_BATCH_RATE", 0),  # several pictures
+    "train": _number("CIFARSITE_TRAIN_RATE", 0),  # a training run that is asked for
+    "api": _number("CIFARSITE_API_RATE", 0),  # all else
+}
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
     "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
-    "Make a token with `manage.py api_token USERNAME`.",
+    "Make a token under “API tokens”, or with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Tokens", "Site")],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
     "SWAGGER_UI_DIST": "SIDECAR",

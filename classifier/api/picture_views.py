@@ -42,6 +42,7 @@ _REFUSALS = {
 class PredictView(NamingView):
     """Classify a picture."""
 
+    scope = "predict"
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -75,6 +76,7 @@ class PredictView(NamingView):
 class BatchPredictView(NamingView):
     """Classify several pictures."""
 
+    scope = "predict"
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -114,6 +116,7 @@ class BatchPredictView(NamingView):
 class EncodedPredictView(NamingView):
     """Classify a picture in base64."""
 
+    scope = "predict"
     parser_classes = (PictureJsonParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
@@ -82,6 +83,7 @@ class RunPagination(CursorPagination):
 class RunsView(GuardedView):
     """All runs."""
 
+    scope = "train"
     needed = {"GET": _VIEW, "POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -102,7 +104,8 @@ class RunsView(GuardedView):
         """List them, the newest first."""
         status = request.query_params.get("status")
         if status is not None and status not in JobStatus.values:
-            raise ValidationError({"status": [f"Allowed are {', '.join(JobStatus.values)}."]}, code="invalid_choice")
+            known = {"known": ", ".join(JobStatus.values)}
+            raise ValidationError({"status": [_("Allowed are %(known)s.") % known]}, code="invalid_choice")
         runs = _runs().defer("config", "log_tail", "metrics")
         paginator = RunPagination()
         page = paginator.paginate_queryset(runs.filter(status=status) if status else runs, request, view=self)
@@ -139,6 +142,7 @@ class RunsView(GuardedView):
 class RunView(GuardedView):
     """One run."""
 
+    scope = "train"
     needed = {"GET": _VIEW, "PATCH": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -174,6 +178,7 @@ class RunView(GuardedView):
 class RunCancelView(GuardedView):
     """The end of a run."""
 
+    scope = "train"
     needed = {"POST": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -196,6 +201,7 @@ class RunCancelView(GuardedView):
 class RunResumeView(GuardedView):
     """A run that goes on after it had ended."""
 
+    scope = "train"
     needed = {"POST": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -218,6 +224,7 @@ class RunResumeView(GuardedView):
 class RunCloneView(GuardedView):
     """A run with the settings of another."""
 
+    scope = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -242,6 +249,7 @@ class RunCloneView(GuardedView):
 class RunExtendView(GuardedView):
     """A run that goes on where another one ended."""
 
+    scope = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -267,6 +275,8 @@ class RunExtendView(GuardedView):
 class QueuesView(GuardedView):
     """The queues."""
 
+    scope = "train"
+
     @extend_schema(
         operation_id="list_queues",
         tags=["Queues"],
@@ -289,6 +299,7 @@ _QUEUE_RESPONSES: Final = {
 class QueuePauseView(GuardedView):
     """Holding a queue back."""
 
+    scope = "operate"
     needed = {"POST": _MANAGE}  # declared in the base
 
     @extend_schema(
@@ -309,6 +320,7 @@ class QueuePauseView(GuardedView):
 class QueueUnpauseView(GuardedView):
     """Letting a queue go on."""
 
+    scope = "operate"
     needed = {"POST": _MANAGE}  # declared in the base
 
     @extend_schema(
