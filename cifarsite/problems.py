@@ -27,8 +27,6 @@ from rest_framework import exceptions
 from cifarsite import error_pages
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
-from training.api.scopes import ScopeMissing
-from training.api.throttling import RateExceeded
 from training.exceptions import ServiceError
 
 logger = logging.getLogger(__name__)
@@ -147,13 +145,11 @@ _LOCATIONS: Final[dict[type[exceptions.APIException], str]] = {
     exceptions.NotFound: "path",
     exceptions.ParseError: "body",
     exceptions.Throttled: "account",
-    RateExceeded: "account",
-    ScopeMissing: "header:Authorization",
 }
 
 
 def _api_faults(error: exceptions.APIException) -> Sequence[Fault]:
-    location = _LOCATIONS.get(type(error), "body")
+    location = getattr(error, "location", None) or _LOCATIONS.get(type(error), "body")
     return list(_flatten(error.get_full_details(), location)) or [Fault(location, "error", str(error))]
 
 

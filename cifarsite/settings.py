@@ -306,13 +306,14 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["training.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "cifarsite.schema.ApiSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces
 TOKEN_MAX_DAYS = 3650
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
+IDEMPOTENCY_HOURS = _number("CIFARSITE_IDEMPOTENCY_HOURS", 24, minimum=1, maximum=8760)
 API_VERSION = "1.0.0"
 # Requests of one user in a minute, each counted against one of them; 0: no limit.
 RATES = {
