@@ -113,6 +113,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "csp",
+    "corsheaders",
     "rest_framework",
     "knox",
     "drf_spectacular",
@@ -120,10 +121,12 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "cifarsite.conditional.ApiConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "cifarsite.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -408,6 +411,15 @@ if HTTPS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 # Load balancers and Prometheus ask over plain HTTP, behind the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
+
+# Pages of other origins may use the API with a token; never the session, whose cookie they may not send.
+CORS_ALLOWED_ORIGINS = env.list("CIFARSITE_CORS_ORIGINS", default=[])
+if wrong := [origin for origin in CORS_ALLOWED_ORIGINS if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin)]:
+    message = f"CIFARSITE_CORS_ORIGINS holds {wrong[0]!r}: give origins by commas, such as https://example.org."
+    raise ImproperlyConfigured(message)
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-none-match"]
+CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "location", "retry-after"]
 
 # --- Figures ---------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("CIFARSITE_METRICS_TOKEN", default="")  # empty: only signed-in staff read /metrics
