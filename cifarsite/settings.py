@@ -304,7 +304,7 @@ STORAGES: dict[str, dict[str, Any]] = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "cifarsite.authentication.ApiTokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "cifarsite.authentication.CheckedSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["training.api.throttling.RateThrottle"],
