@@ -120,6 +120,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
+    "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -360,11 +361,14 @@ FILE_UPLOAD_HANDLERS = [
 ]
 
 # --- Inference, inside the web process -------------------------------------------------------------------------------
-INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture
-INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="f32")
-if INFERENCE_PRECISION not in {"f32", "bf16"}:
-    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give f32 or bf16."
+# Threads of one picture; 0: measured when the model is loaded, and so is the precision.
+_IS_MEASURED = env.str("CIFARSITE_INFERENCE_THREADS", default="auto").strip().lower() == "auto"
+INFERENCE_THREADS = 0 if _IS_MEASURED else _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)
+INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="auto").strip().lower()
+if INFERENCE_PRECISION not in {"auto", "f32", "bf16"}:
+    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give auto, f32 or bf16."
     raise ImproperlyConfigured(message)
+QUEUE_MAX = _number("CIFARSITE_QUEUE_MAX", 20, maximum=1000)  # pictures' requests that wait in a web process
 
 # --- Training --------------------------------------------------------------------------------------------------------
 # Empty: nothing is recorded. That is production's default, and the embedded mode's when it is told `off`.

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from classifier.choices import Source
 from classifier.file_names import find_name_fault, harmless_name
+from classifier.history_rows import record
 from classifier.images import ImageRejected, read_image
 from classifier.inference import Predictor, predictor
 from classifier.models import Prediction
@@ -90,7 +91,7 @@ def keep_answers(results: Sequence[Prediction | ImageRejected]) -> None:
     """Save the rows among `results`, all of them or none."""
     predictions = [result for result in results if isinstance(result, Prediction)]
     if len(predictions) == 1:
-        predictions[0].save(force_insert=True)
+        record(predictions[0])
     else:
         Prediction.objects.bulk_create(predictions)
 
