@@ -85,7 +85,7 @@ class PictureUploadHandler(FileUploadHandler):
         )
 
 
-class FormRejected(MultiPartParserError):
+class FormError(MultiPartParserError):
     """A form that cannot be accepted; `str` of it is a sentence for a person, in their language."""
 
 
@@ -102,7 +102,7 @@ class _StrictMultiPartParser(MultiPartParser):
     def sanitize_file_name(self, file_name: str) -> str | None:
         fault = find_name_fault(file_name)
         if fault:
-            raise FormRejected(fault)
+            raise FormError(fault)
         return super().sanitize_file_name(file_name)
 
 
@@ -144,7 +144,7 @@ def _parse(
     """Read the form as `HttpRequest.parse_file_upload` does.
 
     Raises:
-        FormRejected: it does not end, or a file's name cannot be accepted.
+        FormError: it does not end, or a file's name cannot be accepted.
         MultiPartParserError: it is no multipart form.
         RequestDataTooBig: it is larger than it may be.
     """
@@ -154,5 +154,5 @@ def _parse(
     if bounded.tail and parser.closing_boundary not in bounded.tail:
         for file in (file for _field, group in files.lists() for file in group):
             file.close()
-        raise FormRejected(_("The form ends before its closing boundary: it did not arrive whole."))
+        raise FormError(_("The form ends before its closing boundary: it did not arrive whole."))
     return fields, files
