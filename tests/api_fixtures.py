@@ -75,6 +75,7 @@ def _fresh_process() -> Iterator[None]:
     gpu_watch.forget()
     guesses.forget()
     yield
+    champion_slot.settle()
     champion_slot.forget()
 
 
