@@ -9,6 +9,7 @@ from functools import cache
 from typing import Final, cast
 
 from django.conf import settings
+from django.utils.translation import ngettext
 from redis import Redis, RedisError
 
 WINDOW_SECONDS: Final = 60
@@ -74,6 +75,15 @@ def take_turn(name: str, *, by: object, limit: int) -> float:
         logger.warning("The cache does not answer, so that no rate is limited for %d s: %s", _REST_SECONDS, error)
         return 0.0
     return cast("int", wait_us) / _MICROSECONDS
+
+
+def describe_rate(wait_seconds: int, *, limit: int) -> str:
+    """Return the sentence about a rate that is exceeded."""
+    allowed = ngettext(
+        "This may be asked %(limit)d time in a minute.", "This may be asked %(limit)d times in a minute.", limit
+    )
+    again = ngettext("Try again in %(wait)d second.", "Try again in %(wait)d seconds.", wait_seconds)
+    return f"{allowed % {'limit': limit}} {again % {'wait': wait_seconds}}"
 
 
 @cache

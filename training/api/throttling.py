@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
-from django.utils.translation import ngettext
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from training.rates import take_turn
+from training.rates import describe_rate, take_turn
 
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # it loads the classes that the settings name, this one among them
@@ -30,19 +29,11 @@ class RateExceeded(APIException):
 
     status_code = 429
     default_code = "throttled"
+    location = "account"
 
     def __init__(self, wait_seconds: float, *, limit: int) -> None:
         self.wait = max(1, math.ceil(wait_seconds))
         super().__init__(describe_rate(self.wait, limit=limit))
-
-
-def describe_rate(wait_seconds: int, *, limit: int) -> str:
-    """Return the sentence about a rate that is exceeded."""
-    allowed = ngettext(
-        "This may be asked %(limit)d time in a minute.", "This may be asked %(limit)d times in a minute.", limit
-    )
-    again = ngettext("Try again in %(wait)d second.", "Try again in %(wait)d seconds.", wait_seconds)
-    return f"{allowed % {'limit': limit}} {again % {'wait': wait_seconds}}"
 
 
 class RateThrottle(BaseThrottle):

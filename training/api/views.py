@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -20,6 +21,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from training.api.bodies import queue_body, run_bodies, run_detail
+from training.api.idempotency import idempotent
 from training.api.permissions import HasNeededPermission
 from training.api.run_serializers import (
     PRIORITIES,
@@ -84,6 +86,7 @@ class RunsView(GuardedView):
     """All runs."""
 
     scope = "train"
+    rate = {"POST": "train"}
     needed = {"GET": _VIEW, "POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -124,6 +127,7 @@ class RunsView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request) -> Response:
         """Queue it."""
         chosen = _checked(RunRequestSerializer, request)
@@ -202,6 +206,7 @@ class RunResumeView(GuardedView):
     """A run that goes on after it had ended."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -214,6 +219,7 @@ class RunResumeView(GuardedView):
             **problem_responses(descriptions={**_REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it again."""
         run = _find_run(pk)
@@ -225,6 +231,7 @@ class RunCloneView(GuardedView):
     """A run with the settings of another."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -239,6 +246,7 @@ class RunCloneView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         with _naming_fields(under="settings"):
@@ -250,6 +258,7 @@ class RunExtendView(GuardedView):
     """A run that goes on where another one ended."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -263,6 +272,7 @@ class RunExtendView(GuardedView):
             **problem_responses(descriptions={400: "A refused number of epochs.", **_REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         run = _find_run(pk)
@@ -389,5 +399,10 @@ def _naming_fields(*, under: str = "") -> Iterator[None]:
 def _accepted(request: Request, run: TrainingRun) -> Response:
     """Answer that `run` was queued, and whether a worker could be woken."""
     body = run_detail(_find_run(run.pk))
-    body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
+
+    def tell() -> None:
+        body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
+
+    tell()
+    transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
     return Response(body, status=202, headers={"Location": reverse("api:run", args=[run.pk], request=request)})
