@@ -120,11 +120,11 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
-    "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cifarsite.content_policy.ContentPolicyMiddleware",
+    "cifarsite.overload.OverloadMiddleware",  # before all that costs something; refusals have the headers of the above
     "cifarsite.conditional.ApiConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "cifarsite.language.LanguageMiddleware",
