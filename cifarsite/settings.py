@@ -319,7 +319,7 @@ SPECTACULAR_SETTINGS = {
     "Make a token with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "TAGS": [{"name": name} for name in ("Pictures", "History", "Model", "Models", "Datasets", "Runs", "Queues", "Site")],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,

@@ -21,10 +21,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from classifier.answers import Answer, history_page, model_card
 from classifier.choices import Source
 from classifier.forms import HistoryFilterForm, LabelForm, PicturesForm
+from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
-from classifier.querysets import PredictionQuerySet
+from classifier.querysets import PredictionQuerySet, Wanted
+from classifier.sending import send_thumbnail
 from classifier.services import Upload, predict, set_label
 from classifier.uploads import bound_form
 from training.class_names import display_name
@@ -112,13 +114,9 @@ def history(request: HttpRequest) -> HttpResponse:
     champion = ModelVersion.objects.champion()
     form = HistoryFilterForm(request.GET, class_keys=champion.class_keys if champion else [])
     wanted = form.cleaned_data if form.is_valid() else {}
-    predictions = _own(request)
-    if wanted.get("class_key"):
-        predictions = predictions.filter(class_key=wanted["class_key"])
-    if wanted.get("name"):
-        predictions = predictions.filter(file_name__icontains=wanted["name"])
+    found = Wanted(class_key=wanted.get("class_key", ""), search=wanted.get("name", ""))
     before, after = _key(request, "before"), _key(request, "after")
-    page = history_page(predictions=predictions, before=before, after=after)
+    page = history_page(predictions=_own(request).matching(found), before=before, after=after)
     context = {"page": page, "form": form, "filtered": any([*wanted.values(), before, after])}
     return render(request, "classifier/history.html", context)
 
@@ -146,12 +144,7 @@ def thumbnail(request: HttpRequest, pk: int) -> HttpResponse:
     data = _own(request).filter(pk=_valid(pk)).values_list("thumbnail", flat=True).first()
     if data is None:
         raise Http404
-    headers = {
-        "Cache-Control": "private, max-age=31536000, immutable",
-        "Content-Disposition": f'inline; filename="prediction-{pk}.jpg"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    return HttpResponse(bytes(data), content_type="image/jpeg", headers=headers)
+    return send_thumbnail(request, pk=pk, data=bytes(data))
 
 
 @login_required
@@ -184,7 +177,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether the prediction shall go, and delete it when the answer is posted."""
     found = _get(request, pk)
     if request.method == "POST":
-        found.delete()
+        delete_predictions(owner=cast("Any", request.user), keys=[pk])
         messages.success(request, _("The prediction and its picture are deleted."))
         return redirect("history")
     return render(request, "classifier/delete.html", {"prediction": found})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -210,9 +211,14 @@ def item_body(result: Prediction | ImageRejected) -> dict[str, Any]:
     return answer_body(result)
 
 
-def answer_body(prediction: Prediction) -> dict[str, Any]:
-    """Return `AnswerSerializer`'s shape in the active language, built directly: this is the site's busiest path."""
-    keys = prediction.model_version.class_keys
+def answer_body(prediction: Prediction, *, class_keys: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return `AnswerSerializer`'s shape in the active language, built directly: this is the site's busiest path.
+
+    Args:
+        prediction: The row.
+        class_keys: Its model's classes, where the manifest is not loaded.
+    """
+    keys = prediction.model_version.class_keys if class_keys is None else class_keys
     names = [display_name(key) for key in keys]
     shares: list[float] = prediction.probabilities
     # Rounded shares may tie; the class that was answered comes first.
