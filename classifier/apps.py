@@ -1,7 +1,14 @@
 """Application configuration."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+if TYPE_CHECKING:
+    from training.models import ModelVersion
 
 
 class ClassifierConfig(AppConfig):
@@ -9,3 +16,15 @@ class ClassifierConfig(AppConfig):
 
     name = "classifier"
     verbose_name = _("Classification")
+
+    def ready(self) -> None:
+        """Let no version answer that does not answer its golden samples here."""
+        from training.services.gate import register_replay  # noqa: PLC0415  # models are not loaded before
+
+        register_replay(_replay)
+
+
+def _replay(version: ModelVersion) -> None:
+    from classifier.replay import replay_golden_samples  # noqa: PLC0415  # numpy, which most processes do without
+
+    replay_golden_samples(version)

@@ -80,3 +80,11 @@ class ModelState(models.TextChoices):
     CANDIDATE = "candidate", _("Candidate")
     CHAMPION = "champion", _("Champion")
     ARCHIVED = "archived", _("Archived")
+
+
+class PromotionKind(models.TextChoices):
+    """How a version became the champion."""
+
+    PROMOTE = "promote", _("Promoted")
+    ROLLBACK = "rollback", _("Rolled back")
+    IMPORT = "import", _("Came with the site")

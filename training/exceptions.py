@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import errno
+from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """A request that cannot be carried out. `str(error)` is the sentence to show."""
+    """A request that cannot be carried out. `str(error)` is the sentence to show, `code` the kind for programs."""
+
+    code: ClassVar[str] = "conflict"
 
 
 class NameTakenError(ServiceError):
@@ -19,6 +22,20 @@ class CopiesRefusedError(ServiceError):
 
 class ClassesDifferError(ServiceError):
     """The version's classes are not the champion's, and nobody confirmed that this is wanted."""
+
+    code: ClassVar[str] = "classes_differ"
+
+
+class ReasonNeededError(ServiceError):
+    """The version is not known to be as accurate as the champion, and nobody said why it shall answer all the same."""
+
+    code: ClassVar[str] = "reason_needed"
+
+
+class PackageRefusedError(ServiceError):
+    """A model package from elsewhere that is not taken."""
+
+    code: ClassVar[str] = "package_refused"
 
 
 class FenceLostError(Exception):

@@ -310,7 +310,7 @@ def test_a_longer_history_costs_no_more_queries(page: Client, user: User, champi
 
 @pytest.mark.skipif(not settings.EMBEDDED, reason="Postgres reads so small a table whole, whatever its indexes")
 @pytest.mark.parametrize(
-    ("filters", "index"), [({}, "prediction_owner_newest"), ({"class_key": "cat"}, "prediction_owner_class")]
+    ("filters", "index"), [({}, "prediction_owner_filters"), ({"class_key": "cat"}, "prediction_owner_class")]
 )
 def test_a_page_of_the_history_is_read_off_an_index(user: User, filters: dict[str, str], index: str) -> None:
     plan = Prediction.objects.owned_by(user).filter(**filters, pk__lt=1000).order_by("-pk").explain()

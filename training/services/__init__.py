@@ -8,7 +8,7 @@ from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
 from training.services.room import has_training_worker
 from training.services.runs import cancel_run, request_run
-from training.services.versions import promote_version
+from training.services.versions import install_champion, promote_version, roll_back
 from training.services.waiting import Waiting, WaitsFor, describe_waiting
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "extend_run",
     "find_pause",
     "has_training_worker",
+    "install_champion",
     "list_queues",
     "may_steer",
     "pause_queue",
@@ -32,6 +33,7 @@ __all__ = [
     "request_import",
     "request_run",
     "resume_run",
+    "roll_back",
     "set_priority",
     "unpause_queue",
 ]
