@@ -123,7 +123,7 @@ def _expected(error: Exception) -> tuple[int, Fault] | None:
     if isinstance(error, MultiPartParserError | UnreadablePostError):
         return 400, Fault("body", "malformed", _("The form cannot be read: %(why)s") % {"why": error})
     if isinstance(error, ServiceError):
-        return 409, Fault("state", error.code, str(error))
+        return error.status, Fault(error.location, error.code, str(error))
     for kinds, status, fault in _EXPECTED:
         if isinstance(error, kinds):
             return status, _fault(fault)

@@ -7,8 +7,16 @@ from typing import ClassVar
 
 
 class ServiceError(Exception):
-    """A request that cannot be carried out. `str(error)` is the sentence to show, `code` the kind for programs."""
+    """A request that cannot be carried out. `str(error)` is the sentence to show.
 
+    Attributes:
+        status: What the API answers with.
+        location: What is wrong, for programs.
+        code: In which way, for programs.
+    """
+
+    status: ClassVar[int] = 409
+    location: ClassVar[str] = "state"
     code: ClassVar[str] = "conflict"
 
 
@@ -35,7 +43,16 @@ class ReasonNeededError(ServiceError):
 class PackageRefusedError(ServiceError):
     """A model package from elsewhere that is not taken."""
 
+    status: ClassVar[int] = 422
+    location: ClassVar[str] = "file"
     code: ClassVar[str] = "package_refused"
+
+
+class PackageTooLargeError(PackageRefusedError):
+    """A model package from elsewhere that holds or unfolds to more than is taken."""
+
+    status: ClassVar[int] = 413
+    code: ClassVar[str] = "too_large"
 
 
 class FenceLostError(Exception):

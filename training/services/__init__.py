@@ -3,6 +3,7 @@
 from training.services.access import may_steer
 from training.services.datasets import accept_copies, record_checks
 from training.services.imports import cancel_import, request_import
+from training.services.packages import ImportedPackage, export_package, import_package, import_upload, iterate_export
 from training.services.queue_states import QueueState, find_pause, list_queues
 from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
@@ -12,6 +13,7 @@ from training.services.versions import install_champion, promote_version, roll_b
 from training.services.waiting import Waiting, WaitsFor, describe_waiting
 
 __all__ = [
+    "ImportedPackage",
     "QueueState",
     "Waiting",
     "WaitsFor",
@@ -20,10 +22,14 @@ __all__ = [
     "cancel_run",
     "clone_run",
     "describe_waiting",
+    "export_package",
     "extend_run",
     "find_pause",
     "has_training_worker",
+    "import_package",
+    "import_upload",
     "install_champion",
+    "iterate_export",
     "list_queues",
     "may_steer",
     "pause_queue",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from django.conf import settings
@@ -21,16 +22,33 @@ from training.models import ModelVersion
 Replay = Callable[[ModelVersion], None]
 """Answers a version's golden samples as they will be answered for people; raises ServiceError when that differs."""
 
+ReplayApart = Callable[[Path], None]
+"""The same for a folder whose content nobody knows yet: in a process of its own, with bounds."""
+
 _SHOWN_CLASSES: Final = 12
-_replays: Final[list[Replay]] = []
+_replays: Final[dict[Replay, ReplayApart]] = {}
 
 logger = logging.getLogger(__name__)
 
 
-def register_replay(replay: Replay) -> None:
-    """Let `replay` have its say before a version may answer; for an application's start."""
-    if replay not in _replays:
-        _replays.append(replay)
+def register_replay(replay: Replay, *, apart: ReplayApart) -> None:
+    """Let somebody have their say before a version may answer; for an application's start.
+
+    Args:
+        replay: Is asked before a promotion.
+        apart: Is asked before a package from elsewhere is taken.
+    """
+    _replays[replay] = apart
+
+
+def require_replayed_apart(package: Path) -> None:
+    """Make sure that a package from elsewhere answers its golden samples.
+
+    Raises:
+        ServiceError: it does not.
+    """
+    for apart in _replays.values():
+        apart(package)
 
 
 def require_serviceable(version: ModelVersion) -> None:
@@ -76,14 +94,14 @@ def explain_needed_reason(version: ModelVersion, *, champion: ModelVersion) -> s
         return (
             _(
                 "%(version)s and the champion %(champion)s were tested on different images, so nobody can tell which is "
-                "better. Give a reason to let it answer all the same."
+            "better. Give a reason to let it answer all the same."
             )
             % names
         )
     if version.test_accuracy < champion.test_accuracy - settings.PROMOTION_MARGIN:
         return _(
-            "%(version)s is right on %(new).2f%% of the test images, the champion %(champion)s on %(old).2f%%. Give a "
-            "reason to let it answer all the same."
+            "%(version)s is right on %(new).2f%% of the test images, the champion %(champion)s on %(old).2f%%. "
+            "Give a reason to let it answer all the same."
         ) % {**names, "new": 100 * version.test_accuracy, "old": 100 * champion.test_accuracy}
     return ""
 
