@@ -6,7 +6,6 @@ looked through first, here, in the file's own encoding. Source: onnx.proto3 and 
 
 from __future__ import annotations
 
-import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,17 +80,10 @@ def read_graph(path: Path) -> Graph:
         PackageError: the file is no such graph, or holds what is not allowed in one.
     """
     graph = Graph()
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            raise PackageError("The graph is empty.")
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-            whole = memoryview(mapped)
-            try:
-                _read_model(whole, graph)
-            except (IndexError, UnicodeDecodeError) as error:
-                raise PackageError("The graph is no ONNX file, or a truncated one.") from error
-            finally:
-                whole.release()
+    try:
+        _read_model(memoryview(path.read_bytes()), graph)
+    except (IndexError, UnicodeDecodeError) as error:
+        raise PackageError("The graph is no ONNX file, or a truncated one.") from error
     graph.inputs = {name: shape for name, shape in graph.inputs.items() if name not in graph.initializers}
     return graph
 

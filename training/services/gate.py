@@ -91,13 +91,11 @@ def explain_needed_reason(version: ModelVersion, *, champion: ModelVersion) -> s
     """
     names = {"version": version, "champion": champion}
     if not is_comparable(version, champion):
-        return (
-            _(
-                "%(version)s and the champion %(champion)s were tested on different images, so nobody can tell which is "
+        sentence = _(
+            "%(version)s and the champion %(champion)s were tested on different images, so nobody can tell which is "
             "better. Give a reason to let it answer all the same."
-            )
-            % names
         )
+        return sentence % names
     if version.test_accuracy < champion.test_accuracy - settings.PROMOTION_MARGIN:
         return _(
             "%(version)s is right on %(new).2f%% of the test images, the champion %(champion)s on %(old).2f%%. "

@@ -199,7 +199,10 @@ def _check(folder: Path) -> PackageManifest:
     """
     manifest = parse_strictly((folder / MANIFEST_NAME).read_bytes())
     check_manifest(manifest)
-    package = verify_package(folder)
+    try:
+        package = verify_package(folder)
+    except PackageError as error:  # whose sentence names our own folder
+        raise PackageError("A file was altered: its hash or its size differs from the manifest's.") from error
     check_graph(folder / ONNX_NAME, classes=len(package.class_keys))
     return package
 
