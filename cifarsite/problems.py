@@ -27,6 +27,8 @@ from rest_framework import exceptions
 from cifarsite import error_pages
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
+from training.api.scopes import ScopeMissing
+from training.api.throttling import RateExceeded
 from training.exceptions import ServiceError
 
 logger = logging.getLogger(__name__)
@@ -145,6 +147,8 @@ _LOCATIONS: Final[dict[type[exceptions.APIException], str]] = {
     exceptions.NotFound: "path",
     exceptions.ParseError: "body",
     exceptions.Throttled: "account",
+    RateExceeded: "account",
+    ScopeMissing: "header:Authorization",
 }
 
 

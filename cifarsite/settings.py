@@ -128,6 +128,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
+    "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -313,6 +314,7 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["training.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
@@ -322,18 +324,37 @@ MIGRATION_MODULES = {"knox": None}  # they would create the table of the model t
 TOKEN_MAX_DAYS = 3650
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
 API_VERSION = "1.0.0"
+# Requests of one user in a minute, each counted against one of them; 0: no limit.
+RATES = {
+    "predict": _number("CIFARSITE_PREDICT_RATE", 0),  # one picture, on the page too
+    "batch": _number("CIFARSITE_BATCH_RATE", 0),  # several pictures
+    "train": _number("CIFARSITE_TRAIN_RATE", 0),  # a training run that is asked for
+    "api": _number("CIFARSITE_API_RATE", 0),  # all else
+}
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
     "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
-    "Make a token with `manage.py api_token USERNAME`.",
+    "Make a token under “API tokens”, or with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
     "TAGS": [
-        {"name": name} for name in ("Pictures", "History", "Model", "Models", "Datasets", "Runs", "Queues", "Site")
+        {"name": name}
+        for name in (
+            "Pictures",
+            "History",
+            "Model",
+            "Models",
+            "Datasets",
+            "Runs",
+            "Queues",
+            "Tokens",
+            "Site",
+        )
     ],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -359,11 +380,14 @@ FILE_UPLOAD_HANDLERS = [
 ]
 
 # --- Inference, inside the web process -------------------------------------------------------------------------------
-INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture
-INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="f32")
-if INFERENCE_PRECISION not in {"f32", "bf16"}:
-    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give f32 or bf16."
+# Threads of one picture; 0: measured when the model is loaded, and so is the precision.
+_IS_MEASURED = env.str("CIFARSITE_INFERENCE_THREADS", default="auto").strip().lower() == "auto"
+INFERENCE_THREADS = 0 if _IS_MEASURED else _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)
+INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="auto").strip().lower()
+if INFERENCE_PRECISION not in {"auto", "f32", "bf16"}:
+    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give auto, f32 or bf16."
     raise ImproperlyConfigured(message)
+QUEUE_MAX = _number("CIFARSITE_QUEUE_MAX", 20, maximum=1000)  # pictures' requests that wait in a web process
 
 # --- Training --------------------------------------------------------------------------------------------------------
 # Empty: nothing is recorded. That is production's default, and the embedded mode's when it is told `off`.

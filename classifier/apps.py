@@ -27,9 +27,9 @@ class ClassifierConfig(AppConfig):
 
 
 def _replay(version: ModelVersion) -> None:
-    from classifier.replay import replay_golden_samples  # noqa: PLC0415  # numpy, which most processes do without
+    from classifier.replay import replay_version  # noqa: PLC0415  # numpy, which most processes do without
 
-    replay_golden_samples(version)
+    replay_version(version)
 
 
 def _replay_apart(package: Path) -> None:

@@ -1,7 +1,8 @@
 """`python -m classifier.replay_process FOLDER`: answers the golden samples of a package that nobody knows yet.
 
 In a process of its own, because a graph from elsewhere may ask for any amount of memory and time: what it breaks here
-is this process. The exit code tells: 0 when it answers as its manifest says, 1 when not, anything else when it broke.
+is this process. The exit code tells: 0 when it answers as its manifest says, `DIFFERS` when not, anything else when it
+broke.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ CPU_SECONDS: Final = 60
 
 def main() -> int:
     """Replay the package in the folder that the command line names."""
-    folder = Path(sys.argv[1])
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cifarsite.settings")
     django.setup()
-    from classifier.inference import ModelNotReady, load_predictor  # noqa: PLC0415  # not before Django is set up
-    from training.models import ModelVersion  # noqa: PLC0415  # the same
+    from classifier.replay import DIFFERS, replay  # noqa: PLC0415  # not before Django is set up
+    from training.engine.exceptions import PackageError  # noqa: PLC0415  # the same
+    from training.engine.package import verify_package  # noqa: PLC0415  # the same
 
     _bound()
     try:
-        load_predictor(ModelVersion(package_sha256=folder.name, location=str(folder)))
-    except ModelNotReady as error:
+        replay(verify_package(Path(sys.argv[1])))
+    except (PackageError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return DIFFERS
     return 0
 
 

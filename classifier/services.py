@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from classifier.choices import Source
 from classifier.file_names import find_name_fault, harmless_name
+from classifier.history_rows import record
 from classifier.images import ImageRejected, read_image
 from classifier.inference import Predictor, predictor
 from classifier.models import Prediction
@@ -53,7 +54,7 @@ def predict(*, owner: User, upload: Upload, source: Source) -> Prediction:
         ModelNotReady: no model can answer.
     """
     prediction = _answer(predictor(), owner=owner, upload=upload, source=source)
-    prediction.save(force_insert=True)
+    record(prediction)
     return prediction
 
 

@@ -88,3 +88,11 @@ class PromotionKind(models.TextChoices):
     PROMOTE = "promote", _("Promoted")
     ROLLBACK = "rollback", _("Rolled back")
     IMPORT = "import", _("Came with the site")
+
+
+class Scope(models.TextChoices):
+    """What a token may be used for, within what its owner may do; the database keeps them by these names."""
+
+    PREDICT = "predict", _("Classify pictures, and read and change your history")
+    TRAIN = "train", _("See, start and stop training runs")
+    OPERATE = "operate", _("Run the site: queues, workers, models")

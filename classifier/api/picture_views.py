@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from classifier.api.naming import LANGUAGE, NO_MODEL, NamingView
-from classifier.api.parsers import PictureFormParser, PictureJsonParser, json_limit
+from classifier.api.parsers import PictureJsonParser, json_limit
 from classifier.api.serializers import (
     AnswerSerializer,
     AnswersSerializer,
@@ -26,7 +26,8 @@ from classifier.api.serializers import (
 )
 from classifier.choices import Source
 from classifier.services import Upload, predict, predict_many
-from classifier.uploads import bound_body, bound_form
+from classifier.uploads import bound_form
+from training.api.bounded import UploadFormParser, bound_body
 from training.api.serializers import problem_responses
 
 _REFUSALS = {
@@ -42,7 +43,9 @@ _REFUSALS = {
 class PredictView(NamingView):
     """Classify a picture."""
 
-    parser_classes = (PictureFormParser,)
+    scope = "predict"
+    rate = "predict"
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything, the check of the session's CSRF token included, reads it."""
@@ -75,7 +78,9 @@ class PredictView(NamingView):
 class BatchPredictView(NamingView):
     """Classify several pictures."""
 
-    parser_classes = (PictureFormParser,)
+    scope = "predict"
+    rate = "batch"
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything reads it."""
@@ -114,6 +119,8 @@ class BatchPredictView(NamingView):
 class EncodedPredictView(NamingView):
     """Classify a picture in base64."""
 
+    scope = "predict"
+    rate = "predict"
     parser_classes = (PictureJsonParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.reverse import reverse
@@ -20,29 +17,11 @@ from classifier.choices import Source
 from classifier.history import MOST_DELETED, class_keys_of
 from classifier.models import Prediction
 from classifier.querysets import Wanted
+from training.api.fields import VersionNameField
 from training.api.lists import LARGEST_KEY, ListQuerySerializer, page_serializer
 from training.api.strict import StrictSerializer
 
 _LONGEST_KEY: Final = 63
-_VERSION: Final = re.compile(r"v?([0-9]{1,18})")
-
-
-@extend_schema_field({"type": "string", "pattern": "^v?[0-9]{1,18}$"})
-class VersionNameField(serializers.Field[int, str, str, Any]):
-    """A model version: `v3` or `3`."""
-
-    default_error_messages = {"invalid": gettext_lazy("Give a model version, such as v3.")}
-
-    def to_internal_value(self, data: object) -> int:
-        """Return its key."""
-        found = _VERSION.fullmatch(str(data))
-        if found is None:
-            self.fail("invalid")
-        return int(found[1])
-
-    def to_representation(self, value: int) -> str:
-        """Return its name."""
-        return f"v{value}"
 
 
 class FilterSerializer(StrictSerializer):

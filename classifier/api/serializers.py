@@ -18,6 +18,7 @@ from rest_framework import serializers
 
 from classifier.images import ImageRejected
 from classifier.models import Prediction
+from training.api.fields import UploadField
 from training.class_names import display_name
 
 _TOP: Final = 3
@@ -26,22 +27,17 @@ _SHARES: Final = [0.951202, 0.020113, 0.010402, 0.000821, 0.001274, 0.000301, 0.
 _BEST: Final = [0, 1, 8]
 
 
-@extend_schema_field({"type": "string", "format": "binary"})
-class PictureField(serializers.FileField):
-    """A file that is sent, where the framework's own would be described as one that is linked to."""
-
-
 class PictureSerializer(serializers.Serializer[Any]):
     """A picture to classify."""
 
-    file = PictureField(help_text="JPEG, PNG, WEBP, GIF or BMP, of any size within the limits.")
+    file = UploadField(help_text="JPEG, PNG, WEBP, GIF or BMP, of any size within the limits.")
 
 
 class PicturesSerializer(serializers.Serializer[Any]):
     """Pictures to classify."""
 
     files = serializers.ListField(
-        child=PictureField(), help_text="JPEG, PNG, WEBP, GIF or BMP files; the answers come in their order."
+        child=UploadField(), help_text="JPEG, PNG, WEBP, GIF or BMP files; the answers come in their order."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from django.http import QueryDict
 from rest_framework.request import Request
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def checked_body(serializer: type[Any], request: Request) -> dict[str, Any]:
     Raises:
         ValidationError: some are refused.
     """
-    checked = serializer(data=request.data)
+    sent = request.data.dict() if isinstance(request.data, QueryDict) else request.data
+    checked = serializer(data=sent)
     checked.is_valid(raise_exception=True)
     return dict(checked.validated_data)

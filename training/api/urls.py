@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.api import views, worker_views
+from training.api import model_views, views, worker_views
 
 urlpatterns = [
     path("runs", views.RunsView.as_view(), name="runs"),
@@ -15,4 +15,10 @@ urlpatterns = [
     path("queues/<str:name>/pause", views.QueuePauseView.as_view(), name="queue_pause"),
     path("queues/<str:name>/unpause", views.QueueUnpauseView.as_view(), name="queue_unpause"),
     path("workers", worker_views.WorkersView.as_view(), name="workers"),
+    path("models", model_views.ModelsView.as_view(), name="models"),
+    path("models/rollback", model_views.ModelRollbackView.as_view(), name="model_rollback"),
+    path("models/promotions", model_views.PromotionsView.as_view(), name="promotions"),
+    path("models/<int:pk>", model_views.ModelView.as_view(), name="model"),
+    path("models/<int:pk>/package", model_views.ModelPackageView.as_view(), name="model_package"),
+    path("models/<int:pk>/promote", model_views.ModelPromoteView.as_view(), name="model_promote"),
 ]

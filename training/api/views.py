@@ -57,6 +57,7 @@ class RunsView(GuardedView):
     """All runs."""
 
     scope = "train"
+    rate = {"POST": "train"}
     needed = {"GET": _VIEW, "POST": _ADD}
 
     @extend_schema(
@@ -165,6 +166,7 @@ class RunResumeView(GuardedView):
     """A run that goes on after it had ended."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _VIEW}
 
     @extend_schema(
@@ -188,6 +190,7 @@ class RunCloneView(GuardedView):
     """A run with the settings of another."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}
 
     @extend_schema(
@@ -213,6 +216,7 @@ class RunExtendView(GuardedView):
     """A run that goes on where another one ended."""
 
     scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}
 
     @extend_schema(

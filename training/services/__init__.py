@@ -9,10 +9,11 @@ from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
 from training.services.room import has_training_worker
 from training.services.runs import cancel_run, request_run
-from training.services.versions import install_champion, promote_version, roll_back
+from training.services.versions import LONGEST_REASON, install_champion, promote_version, roll_back
 from training.services.waiting import Waiting, WaitsFor, describe_waiting
 
 __all__ = [
+    "LONGEST_REASON",
     "ImportedPackage",
     "QueueState",
     "Waiting",
