@@ -352,7 +352,11 @@ SPECTACULAR_SETTINGS = {
         )
     ],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
-    "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatusEnum": "training.choices.JobStatus",
+        "ImportSourceEnum": "training.choices.ImportSource",
+        "PictureSourceEnum": "classifier.choices.Source",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],

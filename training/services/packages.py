@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _NAMES: Final = (MANIFEST_NAME, *PACKAGE_FILES)
 _MOST_ENTRIES: Final = 16  # three files, their folder, and what a desktop adds
+_DIRECTORY_BYTES: Final = 64 * 1024  # of a zip's list of them
 _EPOCH: Final = (1980, 1, 1, 0, 0, 0)  # the same bytes whenever a package is exported
 
 logger = logging.getLogger(__name__)
@@ -182,7 +183,13 @@ def _unpack(source: Path, draft: Path) -> Path:
 
 def _iterate(source: Path) -> Iterator[SourceEntry]:
     most = settings.PACKAGE_MAX_BYTES
-    limits = ArchiveLimits(max_entries=_MOST_ENTRIES, max_entry_bytes=most, named_entry_bytes={}, max_total_bytes=most)
+    limits = ArchiveLimits(
+        max_entries=_MOST_ENTRIES,
+        max_entry_bytes=most,
+        named_entry_bytes={},
+        max_total_bytes=most,
+        max_directory_bytes=_DIRECTORY_BYTES,
+    )
     if source.is_dir():
         return iterate_folder(source, limits=limits)
     if source.stat().st_size > most:
