@@ -118,7 +118,7 @@ def _whole(low: int = 0, high: int = _LARGEST) -> Check:
     return check
 
 
-def _number(low: float = -1e12, high: float = 1e12) -> Check:
+def _real(low: float = -1e12, high: float = 1e12) -> Check:
     def check(value: Any, where: str) -> None:  # noqa: ANN401  # whatever the JSON holds
         is_number = isinstance(value, int | float) and not isinstance(value, bool)
         if not is_number or not low <= value <= high or not math.isfinite(value):
@@ -143,7 +143,7 @@ def _or_null(inner: Check) -> Check:
 def _scalar(value: Any, where: str) -> None:  # noqa: ANN401  # whatever the JSON holds
     if isinstance(value, bool) or value is None:
         return
-    (_text(1024) if isinstance(value, str) else _number())(value, where)
+    (_text(1024) if isinstance(value, str) else _real())(value, where)
 
 
 def _list(item: Check, *, least: int = 0, most: int) -> Check:
@@ -212,7 +212,7 @@ def _base64(size: int | None = None, *, most: int = 0) -> Check:
     return check
 
 
-_SHARE: Final = _number(0, 1)
+_SHARE: Final = _real(0, 1)
 _NAME: Final = _text(_LONGEST_KEY)
 _SHA256: Final = _text(64, pattern="[0-9a-f]{64}")
 _FACTS: Final = _map(_scalar, most=200)
@@ -240,8 +240,8 @@ _METRICS: Final = _record(
     **dict.fromkeys(("top5_accuracy", "precision_macro", "recall_macro", "f1_macro", "ece"), _or_null(_SHARE)),
     accuracy_without_near_duplicates=_or_null(_SHARE),
     near_duplicate_count=_or_null(_whole()),
-    nll=_or_null(_number(0)),
-    loss=_or_null(_number(0)),
+    nll=_or_null(_real(0)),
+    loss=_or_null(_real(0)),
     most_confused=_list(
         _record({"class_key": _class_key, "predicted": _class_key, "count": _whole(), "share": _SHARE}), most=100
     ),
@@ -255,19 +255,19 @@ _SCORE_ROW: Final = _record(
         "detected": _SHARE,
         "sources": _list(_record({"source": _NAME, "auroc": _SHARE, "detected": _SHARE}), most=50),
     },
-    threshold=_number(),
+    threshold=_real(),
 )
 _MISTAKE: Final = _record(
     {"index": _whole(), "class_key": _class_key, "predicted": _class_key, "confidence": _SHARE},
-    loss=_number(0),
+    loss=_real(0),
     picture=_base64(most=20_000),
 )
 _VIEWS_ROW: Final = _record(
-    {"name": _NAME, "views": _whole(1, 100), "accuracy": _SHARE, "gain": _number(-1, 1), "cost": _number(0)}
+    {"name": _NAME, "views": _whole(1, 100), "accuracy": _SHARE, "gain": _real(-1, 1), "cost": _real(0)}
 )
-_PIXEL: Final = _list(_number(-1000, 1000), least=IMAGE_CHANNELS, most=IMAGE_CHANNELS)
+_PIXEL: Final = _list(_real(-1000, 1000), least=IMAGE_CHANNELS, most=IMAGE_CHANNELS)
 _SAMPLE: Final = _record(
-    {"image": _base64(_IMAGE_BYTES), "logits": _list(_number(-1e6, 1e6), least=2, most=MOST_CLASSES)}
+    {"image": _base64(_IMAGE_BYTES), "logits": _list(_real(-1e6, 1e6), least=2, most=MOST_CLASSES)}
 )
 _FILE: Final = _record({"sha256": _SHA256, "bytes": _whole(1)})
 _MANIFEST: Final = _record(
@@ -285,21 +285,21 @@ _MANIFEST: Final = _record(
         "dataset": _DATASET,
         "versions": _FACTS,
         "hardware": _FACTS,
-        "wall_seconds": _number(0),
+        "wall_seconds": _real(0),
         "created_at": _moment,
         "parameters": _record({"total": _whole(), "trainable": _whole()}),
         "metrics": _METRICS,
-        "calibration": _record({"temperature": _number(1e-6, 1e6)}, split=_NAME),
+        "calibration": _record({"temperature": _real(1e-6, 1e6)}, split=_NAME),
         "out_of_distribution": _record(
-            {"score": _NAME, "threshold": _number()},
+            {"score": _NAME, "threshold": _real()},
             kept_fraction=_SHARE,
             test_kept=_SHARE,
             comparison=_list(_SCORE_ROW, most=20),
         ),
         "golden_samples": _list(_SAMPLE, least=1, most=64),
         "parity": _record(
-            {"images": _whole(), "max_abs_logit_difference": _number(0), "top1_identical": _flag},
-            tolerance=_number(0),
+            {"images": _whole(), "max_abs_logit_difference": _real(0), "top1_identical": _flag},
+            tolerance=_real(0),
         ),
     },
     auxiliary_dataset=_DATASET,
