@@ -12,10 +12,12 @@ from allauth.account.adapter import get_adapter
 from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 
 from cifarsite.accounts.models import ApiToken, User
@@ -96,6 +98,32 @@ class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # the 
         if owner.token_use_is_old:
             ApiToken.objects.filter(_use_is_old(""), digest=digest).update(last_used_at=Now())
         return owner, Credential(digest=digest, scopes=frozenset(owner.token_scopes.split()))
+
+
+class CsrfFailed(PermissionDenied):
+    """A session's request that another site could have made the browser send."""
+
+    default_code = "csrf_failed"
+    default_detail = gettext_lazy(
+        "The session’s CSRF token is missing or wrong: send what is in the cookie “csrftoken” as the header "
+        "“X-CSRFToken”, or use an API token."
+    )
+    location = "header:X-CSRFToken"
+
+
+class CheckedSessionAuthentication(SessionAuthentication):
+    """The framework's own, which says what to do."""
+
+    def enforce_csrf(self, request: Request) -> None:
+        """Make sure that the request comes from a page of ours.
+
+        Raises:
+            CsrfFailed: nothing shows that.
+        """
+        try:
+            super().enforce_csrf(request)
+        except PermissionDenied as error:
+            raise CsrfFailed from error
 
 
 class Guesses:

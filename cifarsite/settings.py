@@ -122,6 +122,7 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "csp",
+    "corsheaders",
     "rest_framework",
     "knox",
     "drf_spectacular",
@@ -130,10 +131,12 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "cifarsite.conditional.ApiConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "cifarsite.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -311,18 +314,19 @@ STORAGES: dict[str, dict[str, Any]] = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "cifarsite.authentication.ApiTokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "cifarsite.authentication.CheckedSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_THROTTLE_CLASSES": ["training.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "cifarsite.schema.ApiSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces
 TOKEN_MAX_DAYS = 3650
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
+IDEMPOTENCY_HOURS = _number("CIFARSITE_IDEMPOTENCY_HOURS", 24, minimum=1, maximum=8760)
 API_VERSION = "1.0.0"
 # Requests of one user in a minute, each counted against one of them; 0: no limit.
 RATES = {
@@ -440,6 +444,15 @@ if HTTPS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 # Load balancers and Prometheus ask over plain HTTP, behind the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
+
+# Pages of other origins may use the API with a token; never the session, whose cookie they may not send.
+CORS_ALLOWED_ORIGINS = env.list("CIFARSITE_CORS_ORIGINS", default=[])
+if wrong := [origin for origin in CORS_ALLOWED_ORIGINS if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin)]:
+    message = f"CIFARSITE_CORS_ORIGINS holds {wrong[0]!r}: give origins by commas, such as https://example.org."
+    raise ImproperlyConfigured(message)
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-none-match"]
+CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "location", "retry-after"]
 
 # --- Figures ---------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("CIFARSITE_METRICS_TOKEN", default="")  # empty: only signed-in staff read /metrics

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -110,11 +112,11 @@ def program(user: User) -> Program:
     return Program(Client(raise_request_exception=False), token=make_token(user))
 
 
-def problem_of(response: Response, status: int) -> dict[str, Any]:
+def problem_of(response: HttpResponse, status: int) -> dict[str, Any]:
     """Return the body of a refusal after checking its shape."""
     assert response.status_code == status, response.content
     assert response.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
+    body: dict[str, Any] = json.loads(response.content)
     assert list(body) == ["type", "title", "status", "detail", "instance", "errors"]
     assert body["status"] == status
     assert body["errors"]

@@ -27,6 +27,7 @@ from cifarsite.accounts.token_serializers import (
 )
 from cifarsite.accounts.tokens import TokenTooNarrowError, default_days, make_token, revoke_token
 from cifarsite.authentication import Credential
+from training.api.idempotency import idempotent
 from training.api.scopes import ANY_TOKEN, ScopeMissing
 from training.api.serializers import problem_responses
 
@@ -94,6 +95,7 @@ class TokensView(OwnTokensView):
             ),
         },
     )
+    @idempotent(secrets=("token",))
     def post(self, request: Request) -> Response:
         """Make it, and show it this once."""
         wanted = TokenRequestSerializer(data=request.data)

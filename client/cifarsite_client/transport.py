@@ -27,7 +27,7 @@ _PATIENT_STATUSES: Final = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
-_IN_FLIGHT: Final = "idempotency_key_in_flight"
+_IN_FLIGHT: Final = "key_in_flight"
 _guess_wait: Final = wait_random_exponential(multiplier=0.5, max=15)
 
 Parts = list[tuple[str, tuple[str, Any, str]]]

@@ -264,7 +264,7 @@ def test_predict_costs_two_queries(
         program.predict()
 
 
-def test_a_promotion_changes_the_next_answer(program: Program, champion: ModelVersion) -> None:
+def test_a_promotion_changes_the_answer(program: Program, champion: ModelVersion) -> None:
     from classifier.inference import champion_slot
     from tests.tiny_model import crown
 
@@ -272,6 +272,10 @@ def test_a_promotion_changes_the_next_answer(program: Program, champion: ModelVe
     other = register_version(shift=1)
     crown(other)
     champion_slot._check_at = 0.0  # a second passes
+    body = program.predict(picture(1)).json()
+    assert (body["class_id"], body["model_version"]) == (1, str(champion))  # while the other is loaded
+    assert champion_slot._loader is not None
+    champion_slot._loader.join(60)
     body = program.predict(picture(1)).json()
     assert (body["class_id"], body["model_version"]) == (0, str(other))
 

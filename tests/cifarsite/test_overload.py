@@ -91,7 +91,7 @@ def test_one_too_many_is_refused_before_it_is_read(settings: Settings, waiting: 
         thread.start()
     wait_for(lambda: len(entered) == AT_ONCE and len(site._queue._turns) == waiting)
     refused = request(ADDRESS, b"a body", content_type="application/octet-stream")
-    body = problem_of(site(refused), 503)  # type: ignore[arg-type]  # made by no client
+    body = problem_of(site(refused), 503)
     assert [error["code"] for error in body["errors"]] == ["overloaded"]
     assert site(request(ADDRESS)).headers["Retry-After"] == "1"
     assert refused.body == b"a body"  # nobody has read it

@@ -20,8 +20,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def rates(settings: Settings) -> dict[str, int]:
-    settings.RATES = dict.fromkeys(settings.RATES, 0)
-    return settings.RATES
+    rates = dict.fromkeys(settings.RATES, 0)
+    settings.RATES = rates
+    return rates
 
 
 def test_by_default_there_is_no_limit(settings: Settings) -> None:

@@ -89,7 +89,7 @@ def test_does_not_repeat_what_would_be_refused_again(status: int, waits: list[fl
 
 
 def test_waits_for_its_own_request_that_is_still_under_way(waits: list[float]) -> None:
-    busy = problem(409, "idempotency_key_in_flight", **{"Retry-After": "1"})
+    busy = problem(409, "key_in_flight", **{"Retry-After": "1"})
     site = Site(httpx2.ReadTimeout("late"), busy, httpx2.Response(200, json={"predictions": []}))
 
     assert list(site.client().predict_many([])) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from django.conf import settings
+from django.db import transaction
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import JSONParser
@@ -29,6 +30,7 @@ from training.api.dataset_serializers import (
     imports_to_list,
 )
 from training.api.guarded import JSON, LIST_REFUSALS, REFUSALS, GuardedView
+from training.api.idempotency import idempotent
 from training.api.lists import ListQuerySerializer, checked_query, page_of
 from training.api.requests import asker, checked_body
 from training.api.serializers import problem_responses
@@ -148,6 +150,7 @@ class ImportsView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request) -> Response:
         """Queue it."""
         chosen = checked_body(ImportRequestSerializer, request)
@@ -160,7 +163,12 @@ class ImportsView(GuardedView):
             notes=chosen["notes"],
         )
         body = _describe(job.pk)
-        body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
+
+        def tell() -> None:
+            body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
+
+        tell()
+        transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
         address = reverse("api:dataset_import", args=[job.pk], request=request)
         return Response(body, status=202, headers={"Location": address})
 

@@ -17,6 +17,7 @@ from rest_framework.reverse import reverse
 from training.api.bounded import UploadFormParser, bound_upload
 from training.api.files import renderers_of, send_stream
 from training.api.guarded import JSON, LIST_REFUSALS, REFUSALS, GuardedView
+from training.api.idempotency import idempotent
 from training.api.lists import checked_query, page_of
 from training.api.model_serializers import (
     PackageRequestSerializer,
@@ -36,8 +37,9 @@ from training.api.model_serializers import (
 )
 from training.api.requests import asker, checked_body
 from training.api.serializers import problem_responses
+from training.engine.package import PackageManifest
 from training.models import ModelVersion
-from training.services import import_upload, iterate_export, promote_version, roll_back
+from training.services import iterate_export, promote_version, register_import, roll_back, store_upload
 
 _VIEW: Final = "training.view_modelversion"
 _PROMOTE: Final = "training.promote_modelversion"
@@ -94,12 +96,17 @@ class ModelsView(GuardedView):
             ),
         },
     )
-    def post(self, request: Request) -> Response:
-        """Take one in."""
-        taken = import_upload(upload=checked_body(PackageRequestSerializer, request)["file"], by=asker(request))
+    @idempotent(prepare="check")
+    def post(self, request: Request, manifest: PackageManifest) -> Response:
+        """Take it in."""
+        taken = register_import(manifest=manifest, by=asker(request))
         address = reverse("api:model", args=[taken.version.pk], request=request)
         body = version_detail(_find(taken.version.pk))
         return Response(body, status=201 if taken.is_new else 200, headers={"Location": address})
+
+    def check(self, request: Request) -> PackageManifest:
+        """Check the package that was sent, which takes seconds, and keep its files."""
+        return store_upload(checked_body(PackageRequestSerializer, request)["file"])
 
 
 class ModelView(GuardedView):
@@ -204,6 +211,7 @@ class ModelRollbackView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request) -> Response:
         """Go back."""
         wishes = checked_body(RollbackRequestSerializer, request)

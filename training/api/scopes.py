@@ -21,6 +21,7 @@ class ScopeMissing(PermissionDenied):
     """The token is good, but not for this."""
 
     default_code = "scope_missing"
+    location = "header:Authorization"
 
 
 def stated_scope(view: object, method: str) -> str | None:

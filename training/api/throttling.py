@@ -29,6 +29,7 @@ class RateExceeded(APIException):
 
     status_code = 429
     default_code = "throttled"
+    location = "account"
 
     def __init__(self, wait_seconds: float, *, limit: int) -> None:
         self.wait = max(1, math.ceil(wait_seconds))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
+from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
@@ -16,6 +17,7 @@ from rest_framework.reverse import reverse
 
 from training.api.bodies import queue_body, run_bodies, run_detail
 from training.api.guarded import JSON, LIST_REFUSALS, REFUSALS, GuardedView
+from training.api.idempotency import idempotent
 from training.api.lists import checked_query, page_of
 from training.api.requests import asker, checked_body
 from training.api.run_serializers import (
@@ -88,6 +90,7 @@ class RunsView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request) -> Response:
         """Queue it."""
         chosen = checked_body(RunRequestSerializer, request)
@@ -179,6 +182,7 @@ class RunResumeView(GuardedView):
             **problem_responses(descriptions={**REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it again."""
         run = _find_run(pk)
@@ -205,6 +209,7 @@ class RunCloneView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         with _naming_fields(under="settings"):
@@ -230,6 +235,7 @@ class RunExtendView(GuardedView):
             **problem_responses(descriptions={400: "A refused number of epochs.", **REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         run = _find_run(pk)
@@ -342,5 +348,10 @@ def _naming_fields(*, under: str = "") -> Iterator[None]:
 def _accepted(request: Request, run: TrainingRun) -> Response:
     """Answer that `run` was queued, and whether a worker could be woken."""
     body = run_detail(_find_run(run.pk))
-    body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
+
+    def tell() -> None:
+        body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
+
+    tell()
+    transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
     return Response(body, status=202, headers={"Location": reverse("api:run", args=[run.pk], request=request)})

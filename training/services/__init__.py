@@ -3,7 +3,15 @@
 from training.services.access import may_steer
 from training.services.datasets import accept_copies, record_checks
 from training.services.imports import cancel_import, request_import
-from training.services.packages import ImportedPackage, export_package, import_package, import_upload, iterate_export
+from training.services.packages import (
+    ImportedPackage,
+    export_package,
+    import_package,
+    import_upload,
+    iterate_export,
+    register_import,
+    store_upload,
+)
 from training.services.queue_states import QueueState, find_pause, list_queues
 from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
@@ -36,11 +44,13 @@ __all__ = [
     "pause_queue",
     "promote_version",
     "record_checks",
+    "register_import",
     "request_control",
     "request_import",
     "request_run",
     "resume_run",
     "roll_back",
     "set_priority",
+    "store_upload",
     "unpause_queue",
 ]

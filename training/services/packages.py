@@ -70,11 +70,21 @@ def import_package(*, source: Path, by: User | None) -> ImportedPackage:
         PackageRefusedError: it is no package that can be trusted to answer; the message says why.
         ServiceError: it cannot be read or stored.
     """
-    return _take_in(source, by=by)
+    return register_import(manifest=_take_in(source), by=by)
 
 
 def import_upload(*, upload: UploadedFile[Any], by: User | None) -> ImportedPackage:
     """Take in a package that was sent.
+
+    Raises:
+        PackageRefusedError: as for `import_package`.
+        ServiceError: it cannot be stored.
+    """
+    return register_import(manifest=store_upload(upload), by=by)
+
+
+def store_upload(upload: UploadedFile[Any]) -> PackageManifest:
+    """Check a package that was sent and keep its files, in the seconds that this takes; `register_import` is next.
 
     Raises:
         PackageRefusedError: as for `import_package`.
@@ -90,11 +100,19 @@ def import_upload(*, upload: UploadedFile[Any], by: User | None) -> ImportedPack
         with (draft / "upload").open("xb") as file:
             for chunk in upload.chunks():
                 file.write(chunk)
-        return _take_in(draft / "upload", by=by)
+        return _take_in(draft / "upload")
     except OSError as error:
         raise ServiceError(_("The package could not be stored: %(why)s.") % {"why": error.strerror}) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def register_import(*, manifest: PackageManifest, by: User | None) -> ImportedPackage:
+    """Make a version of a package that was checked and kept; the files of one that gets none go with the cleaning."""
+    version, is_new = record_import(manifest, by=by)
+    if is_new:
+        logger.info("%s was imported by %s", version, by or "the command line")
+    return ImportedPackage(version=version, is_new=is_new)
 
 
 def iterate_export(version: ModelVersion) -> Iterator[bytes]:
@@ -136,12 +154,12 @@ def export_package(*, version: ModelVersion, target: Path) -> None:
         ) from error
 
 
-def _take_in(source: Path, *, by: User | None) -> ImportedPackage:
+def _take_in(source: Path) -> PackageManifest:
     draft = artifacts(DRAFTS, secrets.token_hex(16))
     try:
         package = _check(_unpack(source, draft))
         require_replayed_apart(package.path)
-        version, is_new = record_import(store_package(package.path), by=by)
+        return store_package(package.path)
     except ArchiveError as error:
         raise (_too_large() if error.too_large else _refusal(error)) from error
     except PackageError as error:
@@ -150,9 +168,6 @@ def _take_in(source: Path, *, by: User | None) -> ImportedPackage:
         raise ServiceError(_("The package cannot be read or stored: %(why)s.") % {"why": error.strerror}) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-    if is_new:
-        logger.info("%s was imported by %s", version, by or "the command line")
-    return ImportedPackage(version=version, is_new=is_new)
 
 
 def _unpack(source: Path, draft: Path) -> Path:
