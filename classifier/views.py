@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -126,7 +127,13 @@ def history(request: HttpRequest) -> HttpResponse:
     found = Wanted(class_key=wanted.get("class_key", ""), search=wanted.get("name", ""))
     before, after = _key(request, "before"), _key(request, "after")
     page = history_page(predictions=_own(request).matching(found), before=before, after=after)
-    context = {"page": page, "form": form, "filtered": any([*wanted.values(), before, after])}
+    exported = {name: value for name, value in (("class", found.class_key), ("search", found.search)) if value}
+    context = {
+        "page": page,
+        "form": form,
+        "filtered": any([*wanted.values(), before, after]),
+        "export_query": urlencode(exported),
+    }
     return render(request, "classifier/history.html", context)
 
 

@@ -37,6 +37,7 @@ from training.api.serializers import problem_responses
 from training.exceptions import ServiceError
 
 _REFUSALS: Final = {401: "No valid token and no session."}
+_LANGUAGE: Final = {400: "A language that is not spoken here."}
 _WRITE_REFUSALS: Final = {**_REFUSALS, 403: "A session without its CSRF token."}
 _ABSENT: Final = {404: "One has no prediction of that number."}
 
@@ -74,7 +75,10 @@ class PredictionView(NamingView):
         tags=["History"],
         summary="Describe a prediction",
         parameters=[LANGUAGE],
-        responses={(200, JSON): PredictionSerializer, **problem_responses(descriptions={**_REFUSALS, **_ABSENT})},
+        responses={
+            (200, JSON): PredictionSerializer,
+            **problem_responses(descriptions={**_LANGUAGE, **_REFUSALS, **_ABSENT}),
+        },
     )
     def get(self, request: Request, pk: int) -> Response:
         """Describe it."""
@@ -85,7 +89,8 @@ class PredictionView(NamingView):
         tags=["History"],
         summary="Delete a prediction",
         description="It goes for good, with its picture.",
-        responses={204: None, **problem_responses(descriptions={**_WRITE_REFUSALS, **_ABSENT})},
+        parameters=[LANGUAGE],
+        responses={204: None, **problem_responses(descriptions={**_LANGUAGE, **_WRITE_REFUSALS, **_ABSENT})},
     )
     def delete(self, request: Request, pk: int) -> Response:
         """Delete it."""
