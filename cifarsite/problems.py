@@ -28,6 +28,7 @@ from rest_framework import exceptions
 from cifarsite import error_pages
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
+from training.api.bounded import FormError
 from training.exceptions import ServiceError
 
 logger = logging.getLogger(__name__)
@@ -122,13 +123,20 @@ def _expected(error: Exception) -> tuple[int, Fault] | None:
     if isinstance(error, ImageRejected):
         return error.status, Fault("file", error.code, str(error.detail))
     if isinstance(error, MultiPartParserError | UnreadablePostError):
-        return 400, Fault("body", "malformed", _("The form cannot be read: %(why)s") % {"why": error})
+        return 400, Fault("body", "malformed", str(error) if isinstance(error, FormError) else _describe_form())
     if isinstance(error, ServiceError):
         return error.status, Fault(error.location, error.code, str(error))
     for kinds, status, fault in _EXPECTED:
         if isinstance(error, kinds):
             return status, _fault(fault)
     return None
+
+
+def _describe_form() -> str:
+    return _(
+        "The form cannot be read: send multipart/form-data whose Content-Type names the boundary, as programs that "
+        "send forms do by themselves."
+    )
 
 
 def _fault(parts: LazyFault) -> Fault:

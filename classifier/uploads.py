@@ -10,10 +10,9 @@ from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
-from django.http.multipartparser import MultiPartParserError
 
 from classifier.file_names import find_name_fault
-from training.api.bounded import FORM_OVERHEAD_BYTES, FormReader, bound_upload
+from training.api.bounded import FORM_OVERHEAD_BYTES, FormError, FormReader, bound_upload
 
 
 class PictureUploadHandler(FileUploadHandler):
@@ -55,7 +54,7 @@ class _StrictFormReader(FormReader):
     def sanitize_file_name(self, file_name: str) -> str | None:
         fault = find_name_fault(file_name)
         if fault:
-            raise MultiPartParserError(fault)
+            raise FormError(fault)
         return super().sanitize_file_name(file_name)
 
 

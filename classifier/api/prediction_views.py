@@ -147,10 +147,9 @@ class PredictionLabelView(NamingView):
     )
     def put(self, request: Request, pk: int) -> Response:
         """Note it."""
-        label_key = checked_body(LabelSerializer, request)["label"]
         found = _find(request, pk)
         try:
-            set_label(prediction=found, label_key=label_key)
+            set_label(prediction=found, label_key=checked_body(LabelSerializer, request)["label"])
         except ServiceError as error:
             raise ValidationError({"label": [str(error)]}, code="invalid_choice") from error
         except Prediction.DoesNotExist as error:

@@ -11,6 +11,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 from rest_framework.parsers import BaseParser, DataAndFiles
 
 FORM_OVERHEAD_BYTES: Final = 64 * 1024
@@ -45,6 +46,10 @@ class BoundedStream:
             raise RequestDataTooBig
         self.tail = (self.tail + data)[-self._TAIL_BYTES :]
         return data
+
+
+class FormError(MultiPartParserError):
+    """A form that cannot be accepted; `str` of it is a sentence for a person, in their language."""
 
 
 class FormReader(MultiPartParser):
@@ -95,17 +100,17 @@ def _parse(
     """Read the form as `HttpRequest.parse_file_upload` does.
 
     Raises:
-        MultiPartParserError: it is not a whole multipart form.
+        FormError: it does not end.
+        MultiPartParserError: it is no multipart form.
         RequestDataTooBig: it is larger than it may be.
     """
     bounded = BoundedStream(stream, limit=limit)
     parser = reader(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
     fields, files = parser.parse()
     if bounded.tail and parser.closing_boundary not in bounded.tail:
-        for file in (file for _name, group in files.lists() for file in group):
+        for file in (file for _field, group in files.lists() for file in group):
             file.close()
-        message = "The form ends before its closing boundary."
-        raise MultiPartParserError(message)
+        raise FormError(_("The form ends before its closing boundary: it did not arrive whole."))
     return fields, files
 
 
