@@ -264,7 +264,7 @@ def test_predict_costs_two_queries(
         program.predict()
 
 
-def test_a_promotion_changes_the_answers(program: Program, champion: ModelVersion) -> None:
+def test_a_promotion_changes_the_answer(program: Program, champion: ModelVersion) -> None:
     from classifier.inference import champion_slot
     from tests.tiny_model import crown
 
