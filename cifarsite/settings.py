@@ -214,7 +214,7 @@ CELERY_TASK_IGNORE_RESULT = True  # the database is the truth
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}}
+CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}, "classifier.execute_*": {"queue": "inference"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
@@ -319,7 +319,7 @@ SPECTACULAR_SETTINGS = {
     "Make a token with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": name} for name in ("Pictures", "Model", "Runs", "Queues", "Site")],
+    "TAGS": [{"name": name} for name in ("Pictures", "Batches", "Model", "Runs", "Queues", "Site")],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
@@ -337,8 +337,13 @@ IMAGE_MAX_PIXELS = _number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_
 BATCH_MAX_IMAGES = _number("CIFARSITE_BATCH_MAX_IMAGES", 32, minimum=1, maximum=1000)
 BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
+ARCHIVE_MAX_ITEMS = _number("CIFARSITE_ARCHIVE_MAX_ITEMS", 100_000, minimum=1, maximum=1_000_000)  # of a batch job
+BATCH_FORM_MAX_FILES = _number("CIFARSITE_BATCH_FORM_MAX_FILES", 1000, minimum=1, maximum=10_000)
+BATCH_JOBS_PER_USER = _number("CIFARSITE_BATCH_JOBS_PER_USER", 10)  # waiting and running; 0: no limit
+BATCH_ARCHIVE_DAYS = _number("CIFARSITE_BATCH_ARCHIVE_DAYS", 7, maximum=3650)  # after the job's end
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-DATA_UPLOAD_MAX_NUMBER_FILES = max(100, BATCH_MAX_IMAGES + 1)  # one too many is answered with how many may be
+# One too many is answered with how many may be.
+DATA_UPLOAD_MAX_NUMBER_FILES = max(BATCH_FORM_MAX_FILES, BATCH_MAX_IMAGES) + 1
 # Larger uploads are streamed to a temporary file; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
 FILE_UPLOAD_HANDLERS = [
