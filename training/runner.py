@@ -139,7 +139,7 @@ def _run_engine(job: Job, work: Work, *, environment: Mapping[str, str], timings
         outcome = supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
         work.recorder.settle()
     except OSError as error:
-        return _describe_os_error(error)
+        return describe_os_error(error)
     return outcome
 
 
@@ -156,7 +156,7 @@ def _settle(job: Job, work: Work, outcome: Outcome, *, timings: Timings) -> JobS
         except UnusableResultError as error:
             outcome = Outcome(ending=Ending.FAILED, log_tail=outcome.log_tail, reason=error.reason, detail=str(error))
         except OSError as error:
-            outcome = _describe_os_error(error, log_tail=outcome.log_tail)
+            outcome = describe_os_error(error, log_tail=outcome.log_tail)
         else:
             return JobStatus.SUCCEEDED
     write_until_lease_ends(partial(_end_without_result, job, outcome), timings=timings)
@@ -178,7 +178,7 @@ def _end_without_result(job: Job, outcome: Outcome) -> None:
             job.lose(reason=outcome.reason, detail=outcome.detail)
 
 
-def _describe_os_error(error: OSError, *, log_tail: str = "") -> Outcome:
+def describe_os_error(error: OSError, *, log_tail: str = "") -> Outcome:
     """Turn a file that cannot be written, or a process that cannot be started, into a failure."""
     logger.warning("A job fails", exc_info=error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
