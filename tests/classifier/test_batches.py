@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from datetime import timedelta
@@ -331,7 +332,6 @@ class TestAfterwards:
         from training import sweeper
 
         job = request(user, pictures(1))
-        import os
 
         os.utime(artifacts_root / job.archive, (0, 0))
         sweeper.sweep()

@@ -143,7 +143,7 @@ def find_damage(name: str, why: str) -> DamagedEntryError:
 
 def is_ignored(name: str) -> bool:
     """Return whether an entry is a desktop's litter, a dot-file, or STL-10's unlabelled images: 2.8 GB of no use."""
-    return any(part.startswith(".") or part in _IGNORED_NAMES for part in name.split("/"))
+    return name.startswith(".") or "/." in name or not _IGNORED_NAMES.isdisjoint(name.split("/"))
 
 
 def refuse_nested_archive(name: str, data: bytes = b"") -> None:
@@ -168,6 +168,7 @@ class EntryGuard:
     def __init__(self, *, limits: ArchiveLimits, packed_bytes: int | None) -> None:
         self._limits = limits
         self._packed_bytes = packed_bytes
+        self._small_bytes = min(limits.max_entry_bytes, *limits.named_entry_bytes.values())
         self._entries = 0
         self._total_bytes = 0
         self._spellings: dict[str, tuple[str, bool]] = {}  # folded path → (first spelling, whether it is a folder)
@@ -192,7 +193,7 @@ class EntryGuard:
             raise refuse_entry(name, f"is one too many: at most {self._limits.max_entries:,} are read", too_large=True)
         if size < 0:
             raise refuse_entry(name, "has a negative size")
-        if size > (allowed := self._limits.bytes_allowed(name)):
+        if size > self._small_bytes and size > (allowed := self._limits.bytes_allowed(name)):
             raise refuse_entry(name, f"unpacks to more than {allowed:,} bytes", too_large=True)
         self._total_bytes += size
         self.check_expansion(self._total_bytes, name)
