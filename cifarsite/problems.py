@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
 
 from cifarsite import error_pages
+from classifier.archives import ArchiveRejected
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from training.exceptions import ServiceError
@@ -118,8 +119,9 @@ _EXPECTED: Final[tuple[tuple[tuple[type[Exception], ...], int, LazyFault], ...]]
 
 def _expected(error: Exception) -> tuple[int, Fault] | None:
     """Return status and fault of an exception that the framework of the API does not know."""
-    if isinstance(error, ImageRejected):
-        return error.status, Fault("file", error.code, str(error.detail))
+    if isinstance(error, ImageRejected | ArchiveRejected):
+        location = "file" if isinstance(error, ImageRejected) else "archive"
+        return error.status, Fault(location, error.code, str(error.detail))
     if isinstance(error, MultiPartParserError | UnreadablePostError):
         return 400, Fault("body", "malformed", _("The form cannot be read: %(why)s") % {"why": error})
     if isinstance(error, ServiceError):

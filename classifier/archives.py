@@ -6,6 +6,7 @@ one picture that cannot be read is an error of its own, and the others are answe
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from django.utils.translation import gettext_lazy
 from classifier.archive_texts import describe_refusal
 from classifier.images import ImageRejected
 from classifier.labels import LABELS_NAME, MOST_BYTES, BadLabelsError, Labels
-from training.engine.archives import ArchiveError, ArchiveLimits, StoredEntry, is_zip, walk_archive
 from training.engine.archive_rules import MEBIBYTE, DamagedEntryError, refuse_nested_archive
+from training.engine.archives import ArchiveError, ArchiveLimits, StoredEntry, is_zip, walk_archive
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -83,9 +84,7 @@ def _do_nothing() -> None:
     pass
 
 
-def survey_archive(
-    path: Path, *, seconds: float | None = None, on_entry: Callable[[], None] = _do_nothing
-) -> Survey:
+def survey_archive(path: Path, *, seconds: float | None = None, on_entry: Callable[[], None] = _do_nothing) -> Survey:
     """Look through an archive.
 
     Args:
@@ -167,10 +166,8 @@ def _verify(entry: StoredEntry) -> None:
     """
     if entry.size > settings.IMAGE_MAX_BYTES:
         return
-    try:
+    with contextlib.suppress(DamagedEntryError):
         refuse_nested_archive(entry.name, entry.read())
-    except DamagedEntryError:
-        pass
 
 
 def _read(entry: StoredEntry, index: int) -> Entry:

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -115,14 +115,14 @@ class Pipeline:
     def _advance(self, model: ThreadPoolExecutor) -> Iterator[list[Answered]]:
         """Hand the oldest pictures that were decoded to the model, and yield what it has answered by then."""
         ready = [self._take_oldest()]
-        ready.extend(self._take_oldest() for _ in islice(iter(self._is_oldest_done, False), BATCH - 1))
+        ready.extend(self._take_oldest() for _ in takewhile(self._is_oldest_done, range(BATCH - 1)))
         pictures = [read for _entry, read in ready if not isinstance(read, ImageRejected)]
         future = model.submit(self._predictor.classify, np.stack(pictures)) if pictures else None
         self._asking.append((ready, future))
         while len(self._asking) > _MOST_BATCHES:
             yield self._finish()
 
-    def _is_oldest_done(self) -> bool:
+    def _is_oldest_done(self, _number: int) -> bool:
         return bool(self._reading) and self._reading[0][1].done()
 
     def _take_oldest(self) -> tuple[Entry, _Read]:

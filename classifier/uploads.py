@@ -112,9 +112,22 @@ def bound_form(request: HttpRequest, *, pictures: int, max_bytes: int) -> None:
     Raises:
         RequestDataTooBig: the request declares more than that.
     """
-    limit = max_bytes + pictures * FORM_OVERHEAD_BYTES
+    bound_upload(request, limit=max_bytes + pictures * FORM_OVERHEAD_BYTES, handler=PictureUploadHandler(request))
+
+
+def bound_upload(request: HttpRequest, *, limit: int, handler: FileUploadHandler) -> None:
+    """Prepare `request`, before anything reads its body, so that `handler` alone takes its files, and no more of them.
+
+    Args:
+        request: A form with files.
+        limit: What it may have altogether, in bytes.
+        handler: What becomes of each file.
+
+    Raises:
+        RequestDataTooBig: the request declares more than that.
+    """
     bound_body(request, limit=limit)
-    request.upload_handlers = [PictureUploadHandler(request)]
+    request.upload_handlers = [handler]
     request.parse_file_upload = partial(_parse, request, limit)  # type: ignore[method-assign]
 
 
@@ -144,7 +157,12 @@ def _parse(
     """
     bounded = BoundedStream(stream, limit=limit)
     parser = _StrictMultiPartParser(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
-    fields, files = parser.parse()
+    try:
+        fields, files = parser.parse()
+    except BaseException:  # whatever it is, no handler is left with half a file
+        for handler in request.upload_handlers:
+            handler.upload_interrupted()
+        raise
     if bounded.tail and parser.closing_boundary not in bounded.tail:
         for file in (file for _name, group in files.lists() for file in group):
             file.close()

@@ -121,7 +121,13 @@ class TestWork:
         assert sum(item.probabilities) == pytest.approx(1, abs=1e-5)
 
     def test_a_picture_that_cannot_be_read_is_an_error_of_its_own(self, user: User, champion: ModelVersion) -> None:
-        files = {"a.png": picture(1), "b.png": BROKEN, "c.txt": b"text", "d.png": b"", "e.png": picture((170, 170, 170))}
+        files = {
+            "a.png": picture(1),
+            "b.png": BROKEN,
+            "c.txt": b"text",
+            "d.png": b"",
+            "e.png": picture((170, 170, 170)),
+        }
         job = carry_out(request(user, files))
         assert (job.status, job.error_count) == ("succeeded", 3)
         assert answers_of(job)[1:4] == [(1, "", "broken"), (2, "", "not_an_image"), (3, "", "empty")]
@@ -363,5 +369,3 @@ class TestLabels:
     def test_a_list_that_cannot_be_read_refuses_the_archive(self, user: User) -> None:
         with pytest.raises(ArchiveRejected, match="bad_labels"):
             request(user, {"a.png": picture(), "labels.csv": b"\xff\xff"})
-
-

@@ -58,11 +58,7 @@ def test_a_list_counts_before_the_folder() -> None:
     assert expected("airplane/x.png", lists={"labels.csv": b"airplane/x.png,cat\n"}) == "cat"
 
 
-@pytest.mark.parametrize("data", [b"\xff\xfe", b"x.png\n", b'"x.png,cat\n', b"x\0.png,cat,\n\n,"])
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"x.png\n", b'"x.png,cat\n', b"x" * 2000 + b",cat\n"])
 def test_what_is_no_list_is_refused(data: bytes) -> None:
-    try:
+    with pytest.raises(BadLabelsError, match=r"labels\.csv.*\.$"):
         expected("x.png", lists={"labels.csv": data})
-    except BadLabelsError as error:
-        assert str(error).endswith(".")
-    else:
-        assert b"\0" in data  # Python's reader takes it

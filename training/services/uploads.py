@@ -55,8 +55,7 @@ def store_upload(upload: UploadedFile[Any], *, check: Callable[[Path], None] = _
 
 
 def drop_upload(location: str) -> None:
-    """Remove an upload that has no row (any more); what a store that is away keeps of it goes with the daily cleaning.
-    """
+    """Remove an upload that has no row; what a store that is away keeps of it goes with the daily cleaning."""
     remove_local(location)
     with contextlib.suppress(StoreError):
         remove(location)
