@@ -130,7 +130,7 @@ class TestPage:
     ) -> None:
         for _number in range(3):
             done(user, pictures(1))
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(7):
             shown = text(client, "/batches/")
         assert shown.count('class="row-link"') == 3
         assert "hx-get" not in shown.partition('id="batch-list"')[2].partition(">")[0]

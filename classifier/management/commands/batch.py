@@ -43,9 +43,7 @@ class Command(BaseCommand):
         parser.add_argument("archive", type=Path, metavar="ARCHIVE")
         parser.add_argument("--user", metavar="USERNAME", required=True, help="whose batch it is; nobody else sees it")
         parser.add_argument("--wait", action="store_true", help="watch it to its end; exit code 1 unless it succeeds")
-        parser.add_argument(
-            "--json", action="store_true", help="print the batch as one JSON object, in the API's shape"
-        )
+        parser.add_argument("--json", action="store_true", help="print it as a JSON object, in the API's shape")
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
         """Queue it, watch it if that was asked for, and tell.
