@@ -30,7 +30,7 @@ from training.runner import execute_run
 from training.services import request_run
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-SHORT_TRAINING: Final = {**TINY_CONFIG, "epochs": 40}
+TRAINING: Final = {**TINY_CONFIG, "epochs": 200}
 
 
 def measure_overhead(dataset: Dataset, *, folder: Path, rounds: int) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def measure_overhead(dataset: Dataset, *, folder: Path, rounds: int) -> dict[str
 
     with mock.patch.object(run_work, "engine_command", remember):
         for number in range(rounds):
-            run = request_run(owner=None, dataset=dataset, recipe="fast", overrides=SHORT_TRAINING, announce=False)
+            run = request_run(owner=None, dataset=dataset, recipe="fast", overrides=TRAINING, announce=False)
             used, began = _own_cpu_seconds(), time.perf_counter()
             execute_run(run.pk)
             supervised.append(time.perf_counter() - began)
@@ -61,7 +61,7 @@ def measure_overhead(dataset: Dataset, *, folder: Path, rounds: int) -> dict[str
     shares = [with_it / without - 1 for with_it, without in zip(supervised, plain, strict=True)]
     return {
         "rounds": rounds,
-        "epochs": SHORT_TRAINING["epochs"],
+        "epochs": TRAINING["epochs"],
         "seconds_alone": [round(value, 2) for value in plain],
         "seconds_supervised": [round(value, 2) for value in supervised],
         "median_share_of_time": round(statistics.median(shares), 4),

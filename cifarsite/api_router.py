@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from cifarsite.accounts.token_api import TokensView, TokenView
 from cifarsite.docs_views import RedocView, SwaggerView
 from cifarsite.health import HealthView, ReadyView, WelcomeView
 
@@ -11,6 +12,8 @@ _api: list[URLPattern | URLResolver] = [
     path("health", HealthView.as_view(), name="health"),
     path("ready", ReadyView.as_view(), name="ready"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
+    path("tokens", TokensView.as_view(), name="tokens"),
+    path("tokens/<str:key>", TokenView.as_view(), name="token"),
     path("", include("classifier.api.urls")),
     path("", include("training.api.urls")),
 ]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
+from json import JSONDecodeError
 from typing import Any, Final
 
 from django.core.exceptions import (
@@ -151,8 +152,20 @@ _LOCATIONS: Final[dict[type[exceptions.APIException], str]] = {
 
 
 def _api_faults(error: exceptions.APIException) -> Sequence[Fault]:
-    location = _LOCATIONS.get(type(error), "body")
+    if isinstance(error, exceptions.ParseError) and isinstance(error.__context__, ValueError):
+        return [Fault("body", error.default_code, _describe_json(error.__context__))]
+    location = getattr(error, "location", None) or _LOCATIONS.get(type(error), "body")
     return list(_flatten(error.get_full_details(), location)) or [Fault(location, "error", str(error))]
+
+
+def _describe_json(error: ValueError) -> str:
+    """Say what is wrong with JSON that cannot be read."""
+    if isinstance(error, JSONDecodeError):
+        return _("The body is not JSON that can be read: look at line %(line)d, column %(column)d.") % {
+            "line": error.lineno,
+            "column": error.colno,
+        }
+    return _("The body is not JSON that can be read: it has to be in UTF-8, without NaN, Infinity or endless numbers.")
 
 
 def _flatten(details: Any, location: str) -> Sequence[Fault]:  # noqa: ANN401  # nested as the validated data is

@@ -113,17 +113,21 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "csp",
+    "corsheaders",
     "rest_framework",
     "knox",
     "drf_spectacular",
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
+    "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "cifarsite.conditional.ApiConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "cifarsite.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -301,28 +305,38 @@ STORAGES: dict[str, dict[str, Any]] = {
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "cifarsite.authentication.ApiTokenAuthentication",
-        "rest_framework.authentication.SessionAuthentication",
+        "cifarsite.authentication.CheckedSessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_THROTTLE_CLASSES": ["training.api.throttling.RateThrottle"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_SCHEMA_CLASS": "cifarsite.schema.ApiSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces
 TOKEN_MAX_DAYS = 3650
 REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
+IDEMPOTENCY_HOURS = _number("CIFARSITE_IDEMPOTENCY_HOURS", 24, minimum=1, maximum=8760)
 API_VERSION = "1.0.0"
+# Requests of one user in a minute, each counted against one of them; 0: no limit.
+RATES = {
+    "predict": _number("CIFARSITE_PREDICT_RATE", 0),  # one picture, on the page too
+    "batch": _number("CIFARSITE_BATCH_RATE", 0),  # several pictures
+    "train": _number("CIFARSITE_TRAIN_RATE", 0),  # a training run that is asked for
+    "api": _number("CIFARSITE_API_RATE", 0),  # all else
+}
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
     "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
-    "Make a token with `manage.py api_token USERNAME`.",
+    "Make a token under “API tokens”, or with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": name} for name in ("Pictures", "Batches", "Model", "Runs", "Queues", "Site")],
+    "TAGS": [{"name": name} for name in ("Pictures", "Batches", "Model", "Runs", "Queues", "Tokens", "Site")],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
     "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
     "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
     "SWAGGER_UI_DIST": "SIDECAR",
@@ -352,11 +366,14 @@ FILE_UPLOAD_HANDLERS = [
 ]
 
 # --- Inference, inside the web process -------------------------------------------------------------------------------
-INFERENCE_THREADS = _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)  # of one picture
-INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="f32")
-if INFERENCE_PRECISION not in {"f32", "bf16"}:
-    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give f32 or bf16."
+# Threads of one picture; 0: measured when the model is loaded, and so is the precision.
+_IS_MEASURED = env.str("CIFARSITE_INFERENCE_THREADS", default="auto").strip().lower() == "auto"
+INFERENCE_THREADS = 0 if _IS_MEASURED else _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)
+INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="auto").strip().lower()
+if INFERENCE_PRECISION not in {"auto", "f32", "bf16"}:
+    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give auto, f32 or bf16."
     raise ImproperlyConfigured(message)
+QUEUE_MAX = _number("CIFARSITE_QUEUE_MAX", 20, maximum=1000)  # pictures' requests that wait in a web process
 
 # --- Training --------------------------------------------------------------------------------------------------------
 # Empty: nothing is recorded. That is production's default, and the embedded mode's when it is told `off`.
@@ -403,6 +420,15 @@ if HTTPS:
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 # Load balancers and Prometheus ask over plain HTTP, behind the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
+
+# Pages of other origins may use the API with a token; never the session, whose cookie they may not send.
+CORS_ALLOWED_ORIGINS = env.list("CIFARSITE_CORS_ORIGINS", default=[])
+if wrong := [origin for origin in CORS_ALLOWED_ORIGINS if not re.fullmatch(r"https?://[A-Za-z0-9.\[\]:-]+", origin)]:
+    message = f"CIFARSITE_CORS_ORIGINS holds {wrong[0]!r}: give origins by commas, such as https://example.org."
+    raise ImproperlyConfigured(message)
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-none-match"]
+CORS_EXPOSE_HEADERS = ["etag", "idempotency-replayed", "location", "retry-after"]
 
 # --- Figures ---------------------------------------------------------------------------------------------------------
 METRICS_TOKEN = env.str("CIFARSITE_METRICS_TOKEN", default="")  # empty: only signed-in staff read /metrics

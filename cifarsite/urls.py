@@ -4,6 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
+from cifarsite.accounts import views
 from cifarsite.metrics import MetricsView
 
 # One way in, with one lockout: the admin panel's login is the site's own.
@@ -14,6 +15,8 @@ urlpatterns = [
     path("", include("training.urls")),
     path("", include("cifarsite.api_router")),
     path("metrics", MetricsView.as_view(), name="metrics"),
+    path("tokens/", views.tokens, name="tokens"),
+    path("tokens/<str:key>/revoke/", views.revoke, name="token_revoke"),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

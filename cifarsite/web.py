@@ -12,14 +12,18 @@ from django.conf import settings
 WORKERS: Final = 2
 """Processes; each holds the model, about 190 MiB. One per core of the smallest machine we serve on."""
 
-BLOCKING_THREADS: Final = 4
-"""Requests that a process works on at once: one computes, others wait for the database, the disk or a slow upload."""
+AT_ONCE: Final = 4
+"""Pictures that a process works on at once: one computes, others wait for the database, the disk or a slow upload."""
+
+_SPARE_THREADS: Final = 4
+"""For pages, and for the refusals of pictures, when `AT_ONCE` are worked on and `QUEUE_MAX` wait."""
 
 _OPTIONS: Final = {
     "--interface": "wsgi",
     "--http": "1",  # what proxies and programs speak to us
     "--workers": str(WORKERS),
-    "--blocking-threads": str(BLOCKING_THREADS),
+    # They exist when they are needed. In Python a request can wait or be refused; in the server's queue only wait.
+    "--blocking-threads": str(AT_ONCE + settings.QUEUE_MAX + _SPARE_THREADS),
     "--blocking-threads-idle-timeout": "600",  # seconds, the most it takes; a thread keeps its database connection
     "--workers-kill-timeout": "5",  # seconds, for a request that does not end when the server is told to
 }

@@ -28,12 +28,16 @@ class Bar:
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one picture: a prediction, or the sentence that says why there is none."""
+    """What became of one picture: a prediction, or the sentence that says why there is none.
+
+    `retry_after` is the number of seconds after which it may be tried again, where that is known.
+    """
 
     file_name: str
     prediction: Prediction | None = None
     problem: str = ""
     status: int = 200
+    retry_after: int | None = None
 
     @property
     def bars(self) -> list[Bar]:

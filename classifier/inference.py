@@ -7,6 +7,7 @@ import binascii
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock, Thread
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -17,6 +18,7 @@ from django.db import Error as DatabaseFailure
 from django.db import connection
 from numpy.typing import NDArray
 
+from classifier.gathering import Gathering
 from training.choices import ModelState
 from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.exceptions import PackageError
@@ -97,31 +99,43 @@ class Predictor:
         version: its row, as it was when loaded.
         package: the verified package.
         network: the compiled graph.
+        together: gathers single images of several threads, where batches are faster.
         score: how much an image looks like one of the classes: logits (N, K) → (N,).
         threshold: images whose score is lower may show none of them.
+        temperature: by which logits are divided before the softmax.
     """
 
     version: ModelVersion
     package: PackageManifest
     network: Network
+    together: Gathering[NDArray[np.uint8], NDArray[np.float32]] | None
     score: ScoreFunction
     threshold: float
+    temperature: float
 
-    def classify(self, pixels: NDArray[np.uint8]) -> Scores:
+    def classify(self, pixels: NDArray[np.uint8], *, mirrored: bool = False) -> Scores:
         """Ask the model.
 
         Args:
             pixels: (N, 32, 32, 3) uint8, RGB.
+            mirrored: average the logits of each image with those of its mirror image; it takes twice as long.
         """
-        logits = self.network.logits(pixels)
+        logits = self._logits(pixels)
+        if mirrored:
+            logits = (logits + self._logits(pixels[:, :, ::-1])) / np.float32(2)
         return Scores(
             logits=logits,
-            probabilities=_softmax(logits / self.package.temperature),
+            probabilities=_softmax(logits / self.temperature),
             out_of_distribution=tuple(bool(value) for value in self.score(logits) < self.threshold),
             version_id=self.version.pk,
             sha256=self.package.sha256,
             class_keys=self.package.class_keys,
         )
+
+    def _logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if self.together is None or len(pixels) != 1:
+            return self.network.logits(pixels)
+        return self.together.ask(pixels[0])[None]
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -130,33 +144,43 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return probabilities
 
 
-def load_predictor(version: ModelVersion) -> Predictor:
-    """Verify the package of `version`, compile it and replay its golden samples.
+def load_predictor(version: ModelVersion, *, processes: int = 1) -> Predictor:
+    """Verify the package of `version`, compile it as is fastest here and replay its golden samples.
+
+    Args:
+        version: the row.
+        processes: how many processes of this machine answer at the same time.
 
     Raises:
         ModelNotReady: the package is damaged, or does not answer here as it did when it was made.
     """
-    from classifier.openvino_runtime import Network  # noqa: PLC0415  # 45 MB that commands and workers do without
+    # 45 MB that commands and workers do without
+    from classifier.inference_plan import Wishes, choose_network  # noqa: PLC0415
+    from classifier.openvino_runtime import BATCH  # noqa: PLC0415
 
-    precision = settings.INFERENCE_PRECISION
     try:
         package = verify_package(version.path)
         if package.sha256 != version.package_sha256:
             raise PackageError(f"{version.path} is another package than {version.package_sha256}.")
         foreign = package.raw["out_of_distribution"]
-        predictor = Predictor(
-            version=version,
-            package=package,
-            network=Network(package, threads=settings.INFERENCE_THREADS, precision=precision),
-            score=_find_score(foreign["score"]),
-            threshold=float(foreign["threshold"]),
-        )
-        _replay_golden_samples(predictor, tolerance=GOLDEN_TOLERANCE[precision])
+        score, threshold = _find_score(foreign["score"]), float(foreign["threshold"])
+        temperature = package.temperature
+        wishes = Wishes(settings.INFERENCE_PRECISION, settings.INFERENCE_THREADS, processes)
+        network = choose_network(package, wishes=wishes, check=partial(replay_golden_samples, package))
     except (PackageError, OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         forget_copy(version.location)  # where the store is remote, the next try fetches it again
         message = f"The package of model version {version} cannot serve: {error or type(error).__name__}"
         raise ModelNotReady(message) from error
-    return predictor
+    together = Gathering(lambda images: network.logits(np.stack(images)), limit=BATCH)
+    return Predictor(
+        version=version,
+        package=package,
+        network=network,
+        together=None if network.plan.batch_from is None else together,
+        score=score,
+        threshold=threshold,
+        temperature=temperature,
+    )
 
 
 def _find_score(name: str) -> ScoreFunction:
@@ -166,23 +190,24 @@ def _find_score(name: str) -> ScoreFunction:
     return SCORE_FUNCTIONS[name]
 
 
-def _replay_golden_samples(predictor: Predictor, *, tolerance: float) -> None:
-    """Compare the answers with those that travel in the manifest; this also warms the model up.
+def replay_golden_samples(package: PackageManifest, network: Network) -> None:
+    """Compare a network's answers with those that travel in the manifest; this also warms it up.
 
     Raises:
-        PackageError: there is none to compare, or one differs.
+        PackageError: there is none to compare, or one differs by more than the precision explains.
     """
-    samples = predictor.package.raw["golden_samples"]
+    samples = package.raw["golden_samples"]
     if not samples:
         message = "The manifest holds no golden sample."
         raise PackageError(message)
     images = np.stack([_golden_image(sample["image"]) for sample in samples])
     expected = np.array([sample["logits"] for sample in samples], dtype=np.float32)
-    logits = predictor.classify(images).logits
-    if logits.shape != expected.shape or logits.shape[1] != len(predictor.package.class_keys):
+    logits = network.logits(images)
+    if logits.shape != expected.shape or logits.shape[1] != len(package.class_keys):
         message = f"The model gives {logits.shape} logits where the manifest has {expected.shape}."
         raise PackageError(message)
     worst = float(np.abs(logits - expected).max())
+    tolerance = GOLDEN_TOLERANCE[network.plan.precision]
     if not worst <= tolerance or not np.array_equal(logits.argmax(axis=1), expected.argmax(axis=1)):
         message = f"A golden sample's logit is off by {worst:.4f}; {tolerance} is allowed."
         raise PackageError(message)
@@ -201,12 +226,14 @@ class ChampionSlot:
     """Holds the predictor of the champion and swaps it when another version is promoted.
 
     The champion's row is looked at no more than once in `CHECK_SECONDS`, by one thread; the others go on with the
-    predictor they know. A swap replaces one reference: requests under way finish on the old predictor, which is
+    predictor they know. Another version is loaded beside: verified, compiled, measured, its golden samples replayed,
+    and only then swapped in. The swap replaces one reference: requests under way finish on the old predictor, which is
     freed after the last of them. A champion whose package is damaged leaves the loaded one serving.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
+        self.processes = 1
         self.forget()
 
     def forget(self) -> None:
@@ -216,6 +243,7 @@ class ChampionSlot:
         self._refused_sha256 = ""
         self._check_at = 0.0
         self._retry_at = 0.0
+        self._loader: Thread | None = None
 
     def get(self) -> Predictor:
         """Return the predictor that answers now.
@@ -256,15 +284,29 @@ class ChampionSlot:
         if sha256 == self._refused_sha256 and monotonic() < self._retry_at:
             return
         version = ModelVersion.objects.get(pk=pk)
+        if current is None:
+            self._load(version)
+        elif self._loader is None or not self._loader.is_alive():
+            # Beside, for this thread has a request to answer, which the old predictor does meanwhile.
+            self._loader = Thread(target=self._load, args=(version,), name="champion-swap", daemon=True)
+            self._loader.start()
+
+    def _load(self, version: ModelVersion) -> None:
+        """Swap `version` in, or note why it cannot serve. Asks no database."""
         try:
-            self._current = load_predictor(version)
+            self._current = load_predictor(version, processes=self.processes)
         except ModelNotReady as refusal:
             logger.error("%s", refusal)
-            self._refusal, self._refused_sha256 = str(refusal), sha256
+            self._refusal, self._refused_sha256 = str(refusal), version.package_sha256
             self._retry_at = monotonic() + RETRY_SECONDS
         else:
             self._refused_sha256 = ""
-            logger.info("Model version %s (%s…) answers from now on.", version, sha256[:12])
+            logger.info("Model version %s (%s…) answers from now on.", version, version.package_sha256[:12])
+
+    def settle(self) -> None:
+        """Wait until a swap under way has ended."""
+        if self._loader is not None:
+            self._loader.join()
 
 
 champion_slot: Final = ChampionSlot()
@@ -281,8 +323,13 @@ def predictor() -> Predictor:
     return champion_slot.get()
 
 
-def warm_up() -> Thread:
-    """Load the champion beside the start of a web process, so that the first picture does not wait for it."""
+def warm_up(*, processes: int) -> Thread:
+    """Load the champion beside the start of a web process, so that the first picture does not wait for it.
+
+    Args:
+        processes: how many web processes this machine has.
+    """
+    champion_slot.processes = processes
     thread = Thread(target=_try_to_load, name="champion-warm-up", daemon=True)
     thread.start()
     return thread

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from classifier.choices import Source
 from classifier.file_names import find_name_fault, harmless_name
+from classifier.history_rows import record
 from classifier.images import ImageRejected, read_image
 from classifier.inference import Predictor, predictor
 from classifier.models import Prediction
@@ -52,21 +53,26 @@ def predict(*, owner: User, upload: Upload, source: Source) -> Prediction:
         ImageRejected: the file is no picture that is accepted, or its name is none.
         ModelNotReady: no model can answer.
     """
-    prediction = _answer(predictor(), owner=owner, upload=upload, source=source)
-    prediction.save(force_insert=True)
+    prediction = classify(owner=owner, upload=upload, source=source)
+    keep_answers([prediction])
     return prediction
 
 
-def predict_many(*, owner: User, uploads: Sequence[Upload], source: Source) -> list[Prediction | ImageRejected]:
-    """Classify pictures with one model and keep the answers, all of them or, when they cannot be written, none.
+def classify(*, owner: User, upload: Upload, source: Source) -> Prediction:
+    """Classify a picture as `predict` does, and keep nothing; `keep_answers` does."""
+    return _answer(predictor(), owner=owner, upload=upload, source=source)
+
+
+def classify_many(*, owner: User, uploads: Sequence[Upload], source: Source) -> list[Prediction | ImageRejected]:
+    """Classify pictures with one model; `keep_answers` keeps the answers, all of them or, if that fails, none.
 
     Args:
-        owner: whose history they join.
+        owner: whose history they will join.
         uploads: the pictures.
         source: by which way they came.
 
     Returns:
-        For each picture, in order, the saved row, or why there is none.
+        For each picture, in order, a row that is not saved yet, or why there is none.
 
     Raises:
         ModelNotReady: no model can answer.
@@ -78,8 +84,16 @@ def predict_many(*, owner: User, uploads: Sequence[Upload], source: Source) -> l
             results.append(_answer(model, owner=owner, upload=upload, source=source))
         except ImageRejected as refusal:
             results.append(refusal)
-    Prediction.objects.bulk_create([result for result in results if isinstance(result, Prediction)])
     return results
+
+
+def keep_answers(results: Sequence[Prediction | ImageRejected]) -> None:
+    """Save the rows among `results`, all of them or none."""
+    predictions = [result for result in results if isinstance(result, Prediction)]
+    if len(predictions) == 1:
+        record(predictions[0])
+    else:
+        Prediction.objects.bulk_create(predictions)
 
 
 def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source) -> Prediction:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 from django.conf import settings
@@ -29,6 +30,7 @@ from classifier.services import Upload, predict, set_label
 from classifier.uploads import bound_form
 from training.class_names import display_name
 from training.models import ModelVersion
+from training.rates import describe_rate, take_turn
 
 _LARGEST_KEY = 2**63 - 1  # what a database's big integer holds
 
@@ -41,6 +43,10 @@ def _own(request: HttpRequest) -> PredictionQuerySet:
 def _answer(request: HttpRequest, file: UploadedFile[Any]) -> Answer:
     """Classify one uploaded file, or say why that is not possible."""
     name = file.name or ""
+    limit = settings.RATES["predict"]
+    wait = math.ceil(take_turn("predict", by=request.user.pk, limit=limit))
+    if wait:
+        return Answer(file_name=name, problem=describe_rate(wait, limit=limit), status=429, retry_after=wait)
     if file.size is None or file.size > settings.IMAGE_MAX_BYTES:
         return _too_large(name)
     try:
@@ -101,7 +107,10 @@ def _one_answer(request: HttpRequest) -> HttpResponse:
         answer = _answer(request, form.cleaned_data["file"][0])
     else:
         answer = Answer(file_name="", problem=str(form.errors["file"][0]), status=400)
-    return render(request, "classifier/_answer.html", {"answer": answer}, status=answer.status)
+    response = render(request, "classifier/_answer.html", {"answer": answer}, status=answer.status)
+    if answer.retry_after is not None:
+        response.headers["Retry-After"] = str(answer.retry_after)
+    return response
 
 
 @login_required

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.http import HttpResponse
 from django.test import Client
+from django.utils import timezone
 
-from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.models import ALL_SCOPES, ApiToken, User
+from cifarsite.authentication import guesses
 from cifarsite.health import gpu_watch
 from classifier.inference import champion_slot
 from tests.tiny_model import picture, register_version
+from training import rates
 from training.choices import ModelState
 from training.models import ModelVersion
 
@@ -57,9 +63,21 @@ def make_user(name: str = "ada") -> User:
     return User.objects.create(username=name)
 
 
-def make_token(user: User, *, lifetime: timedelta | None = timedelta(days=1)) -> str:
-    _row, token = ApiToken.objects.create(user=user, expiry=lifetime)
+def make_token(
+    user: User, *, lifetime: timedelta | None = timedelta(days=1), scopes: str = ALL_SCOPES, is_new: bool = False
+) -> str:
+    """Return a token that was in use a moment ago, unless `is_new`: noting its first use is one query more."""
+    used_at = None if is_new else timezone.now()
+    _row, token = ApiToken.objects.create(user=user, expiry=lifetime, scopes=scopes, last_used_at=used_at)
     return str(token)
+
+
+def forget_rates() -> None:
+    """Forget what was counted within the last minute: accounts have the same numbers in every test."""
+    cache = rates._client(settings.CACHES["default"]["LOCATION"])
+    if keys := list(cache.scan_iter("cifarsite:rate:*")):
+        cache.delete(*keys)
+    rates._cache.asks_again_at = 0.0
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +85,8 @@ def _fresh_process() -> Iterator[None]:
     """Each test starts as a new process does: nothing loaded, nothing known."""
     champion_slot.forget()
     gpu_watch.forget()
+    guesses.forget()
+    forget_rates()
     yield
     champion_slot.forget()
 
@@ -92,11 +112,11 @@ def program(user: User) -> Program:
     return Program(Client(raise_request_exception=False), token=make_token(user))
 
 
-def problem_of(response: Response, status: int) -> dict[str, Any]:
+def problem_of(response: HttpResponse, status: int) -> dict[str, Any]:
     """Return the body of a refusal after checking its shape."""
     assert response.status_code == status, response.content
     assert response.headers["Content-Type"] == "application/problem+json"
-    body: dict[str, Any] = response.json()
+    body: dict[str, Any] = json.loads(response.content)
     assert list(body) == ["type", "title", "status", "detail", "instance", "errors"]
     assert body["status"] == status
     assert body["errors"]

@@ -21,3 +21,6 @@ from cifarsite.settings import STORAGES  # noqa: E402
 
 # Hashed names need `collectstatic` first; a test of its own does that.
 STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+
+# Tests compare answers with exact ones; those of the choice ask for it.
+INFERENCE_PRECISION, INFERENCE_THREADS = "f32", 1

@@ -91,15 +91,15 @@ class Web:
 
 
 @pytest.fixture
-def start_web(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[], Web]]:
-    """Return a function that starts a server with two processes on the test's database."""
+def start_web(transactional_db: None, tmp_path: Path) -> Iterator[Callable[..., Web]]:
+    """Return a function that starts a server with two processes on the test's database, and variables of its own."""
     from cifarsite.accounts.models import ApiToken, User
 
     started: list[Web] = []
     owner = User.objects.create(username="ada")
     _row, token = ApiToken.objects.create(user=owner)
 
-    def start() -> Web:
+    def start(**variables: str) -> Web:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
@@ -108,7 +108,7 @@ def start_web(transactional_db: None, tmp_path: Path) -> Iterator[Callable[[], W
         with log.open("w") as stream:
             process = spawn(
                 granian_command("127.0.0.1", port),
-                env={**shared_environment(), **environment},
+                env={**shared_environment(), **environment, **variables},
                 stdout=stream,
                 stderr=subprocess.STDOUT,
             )

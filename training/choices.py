@@ -81,3 +81,11 @@ class ModelState(models.TextChoices):
     CANDIDATE = "candidate", _("Candidate")
     CHAMPION = "champion", _("Champion")
     ARCHIVED = "archived", _("Archived")
+
+
+class Scope(models.TextChoices):
+    """What a token may be used for, within what its owner may do; the database keeps them by these names."""
+
+    PREDICT = "predict", _("Classify pictures, and read and change your history")
+    TRAIN = "train", _("See, start and stop training runs")
+    OPERATE = "operate", _("Run the site: queues, workers, models")

@@ -5,6 +5,7 @@ from celery import shared_task
 from training import mirror, retention, runner, sweeper, workers
 from training.canary import complete_canary
 from training.doorbell import CLEAN, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training.models import IdempotencyKey
 from training.schedule import CANARY_TASK
 from training.tracking import MlflowUnavailableError
 
@@ -56,4 +57,5 @@ def sweep() -> None:
 @shared_task(name=CLEAN)
 def clean() -> None:
     """Remove what nothing needs any more, once a day."""
+    IdempotencyKey.remove_old()
     retention.clean()

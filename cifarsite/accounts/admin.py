@@ -13,10 +13,10 @@ admin.site.register(User, UserAdmin)
 class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     """Tokens can be seen and revoked here; they are made by their owner, since they are shown once."""
 
-    list_display = ["token_key", "name", "user", "created", "expiry"]
+    list_display = ["token_key", "name", "user", "scopes", "created", "last_used_at", "expiry"]
     search_fields = ["token_key", "name", "user__username"]
-    fields = ["token_key", "name", "user", "created", "expiry"]
-    readonly_fields = ["token_key", "name", "user", "created", "expiry"]
+    fields = ["token_key", "name", "user", "scopes", "created", "last_used_at", "expiry"]
+    readonly_fields = ["token_key", "name", "user", "scopes", "created", "last_used_at", "expiry"]
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: a token made here could not be shown to its owner."""

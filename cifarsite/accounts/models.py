@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from knox.models import AbstractAuthToken
+from knox.models import AbstractAuthToken, AuthTokenManager
+
+from cifarsite.accounts.querysets import ApiTokenQuerySet
+from training.choices import Scope
+
+ALL_SCOPES: Final = " ".join(Scope.values)
 
 
 class User(AbstractUser):
@@ -13,9 +21,18 @@ class User(AbstractUser):
 
 
 class ApiToken(AbstractAuthToken):
-    """A hashed, expiring token with which a program acts for its owner; shown once, when made."""
+    """A hashed, expiring token with which a program acts for its owner; shown once, when made.
+
+    It is good for what its scopes name, as far as its owner may do it. Whoever revokes a token also revokes those that
+    were made with it: a thief cannot keep what they made for themselves.
+    """
 
     name = models.CharField(_("name"), max_length=100, default="")
+    scopes = models.CharField(_("scopes"), max_length=100, default=ALL_SCOPES)  # of `Scope`, separated by spaces
+    last_used_at = models.DateTimeField(_("last use"), null=True, blank=True)  # to the minute
+    made_with = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="made")
+
+    objects = AuthTokenManager.from_queryset(ApiTokenQuerySet)()
 
     class Meta:
         verbose_name = _("API token")
@@ -23,3 +40,13 @@ class ApiToken(AbstractAuthToken):
 
     def __str__(self) -> str:
         return f"{self.token_key}… ({self.name})" if self.name else f"{self.token_key}…"
+
+    @property
+    def scope_list(self) -> list[Scope]:
+        """What it may be used for."""
+        return [Scope(name) for name in self.scopes.split()]
+
+    @property
+    def is_expired(self) -> bool:
+        """Whether its time is over."""
+        return self.expiry is not None and self.expiry <= timezone.now()

@@ -17,8 +17,6 @@ DEFAULT: Final = "en"
 def requested_language(request: HttpRequest) -> str:
     """Return the language of `?lang=`, else of `Accept-Language`, else English.
 
-    Neither a cookie nor the site's own default counts: a program gets the same answer for the same request.
-
     Raises:
         ValidationError: `?lang=` asks for a language that is not spoken here.
     """
@@ -29,6 +27,14 @@ def requested_language(request: HttpRequest) -> str:
             known = ", ".join(code for code, _name in settings.LANGUAGES)
             raise ValidationError({PARAMETER: [f"This language is not spoken here; choose among {known}."]})
         return found
+    return accepted_language(request)
+
+
+def accepted_language(request: HttpRequest) -> str:
+    """Return the language of `Accept-Language`, else English.
+
+    Neither a cookie nor the site's own default counts: a program gets the same answer for the same request.
+    """
     for code, _weight in parse_accept_lang_header(request.headers.get("Accept-Language", "").lower()):
         found = None if code == "*" else _supported(code)
         if found is not None:

@@ -27,7 +27,10 @@ class ClassesView(NamingView):
         summary="List the classes",
         parameters=[LANGUAGE],
         auth=[],
-        responses={(200, "application/json"): ClassesSerializer, **problem_responses(descriptions={503: NO_MODEL})},
+        responses={
+            (200, "application/json"): ClassesSerializer,
+            **problem_responses(descriptions={400: "`lang` is no language that is spoken here.", 503: NO_MODEL}),
+        },
     )
     def get(self, request: Request) -> Response:
         """List them by number."""

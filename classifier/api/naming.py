@@ -11,7 +11,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from classifier.api.language import DEFAULT, PARAMETER, requested_language
+from classifier.api.language import PARAMETER, accepted_language, requested_language
 
 LANGUAGE: Final = OpenApiParameter(
     PARAMETER,
@@ -26,11 +26,11 @@ class NamingView(APIView):
     """A view whose answer holds names of classes, in the language that the program asks for."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:  # noqa: ANN401
-        """Answer in the requested language; a wrong one is refused in English."""
+        """Answer in the requested language; a wrong one is refused in that of `Accept-Language`."""
         try:
             language, self._language_error = requested_language(request), None
         except ValidationError as error:
-            language, self._language_error = DEFAULT, error
+            language, self._language_error = accepted_language(request), error
         with translation.override(language):
             response = super().dispatch(request, *args, **kwargs)
         response.headers["Content-Language"] = language

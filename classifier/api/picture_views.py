@@ -25,8 +25,11 @@ from classifier.api.serializers import (
     item_body,
 )
 from classifier.choices import Source
-from classifier.services import Upload, predict, predict_many
+from classifier.images import ImageRejected
+from classifier.models import Prediction
+from classifier.services import Upload, classify, classify_many, keep_answers
 from classifier.uploads import bound_body, bound_form
+from training.api.idempotency import idempotent
 from training.api.serializers import problem_responses
 
 _REFUSALS = {
@@ -42,6 +45,8 @@ _REFUSALS = {
 class PredictView(NamingView):
     """Classify a picture."""
 
+    scope = "predict"
+    rate = "predict"
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -66,15 +71,22 @@ class PredictView(NamingView):
             ),
         },
     )
-    def post(self, request: Request) -> Response:
+    @idempotent(prepare="classify")
+    def post(self, request: Request, answer: Prediction) -> Response:
         """Answer with the classes' probabilities."""
-        upload = _read(_only_file(request))
-        return Response(answer_body(predict(owner=_asker(request), upload=upload, source=Source.API)))
+        keep_answers([answer])
+        return Response(answer_body(answer))
+
+    def classify(self, request: Request) -> Prediction:
+        """Find the answer, which is not kept yet."""
+        return classify(owner=_asker(request), upload=_read(_only_file(request)), source=Source.API)
 
 
 class BatchPredictView(NamingView):
     """Classify several pictures."""
 
+    scope = "predict"
+    rate = "batch"
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -104,16 +116,23 @@ class BatchPredictView(NamingView):
             ),
         },
     )
-    def post(self, request: Request) -> Response:
+    @idempotent(prepare="classify")
+    def post(self, request: Request, answers: list[Prediction | ImageRejected]) -> Response:
         """Answer for each picture."""
+        keep_answers(answers)
+        return Response({"predictions": [item_body(answer) for answer in answers]})
+
+    def classify(self, request: Request) -> list[Prediction | ImageRejected]:
+        """Find the answers, which are not kept yet."""
         uploads = [_read(file) for file in _several_files(request)]
-        results = predict_many(owner=_asker(request), uploads=uploads, source=Source.API)
-        return Response({"predictions": [item_body(result) for result in results]})
+        return classify_many(owner=_asker(request), uploads=uploads, source=Source.API)
 
 
 class EncodedPredictView(NamingView):
     """Classify a picture in base64."""
 
+    scope = "predict"
+    rate = "predict"
     parser_classes = (PictureJsonParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -135,12 +154,18 @@ class EncodedPredictView(NamingView):
             ),
         },
     )
-    def post(self, request: Request) -> Response:
+    @idempotent(prepare="classify")
+    def post(self, request: Request, answer: Prediction) -> Response:
         """Answer with the classes' probabilities."""
+        keep_answers([answer])
+        return Response(answer_body(answer))
+
+    def classify(self, request: Request) -> Prediction:
+        """Find the answer, which is not kept yet."""
         body = EncodedPictureSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         upload = Upload(data=body.validated_data["image"], name=None)
-        return Response(answer_body(predict(owner=_asker(request), upload=upload, source=Source.API)))
+        return classify(owner=_asker(request), upload=upload, source=Source.API)
 
 
 def _asker(request: Request) -> Any:  # noqa: ANN401  # signed in, or the view would not have been reached

@@ -58,6 +58,7 @@ def test_the_front_door_links_to_everything(stranger: Program) -> None:
         "predict_base64": f"{root}/predict_base64",
         "runs": f"{root}/runs",
         "queues": f"{root}/queues",
+        "tokens": f"{root}/tokens",
         "schema": f"{root}/schema",
         "swagger": "http://testserver/docs",
         "redoc": "http://testserver/redoc",
@@ -196,8 +197,22 @@ def test_a_wrong_token_is_refused(stranger: Program, champion: ModelVersion, aut
 
 def test_a_token_in_the_address_is_refused(stranger: Program, user: User, champion: ModelVersion) -> None:
     token = make_token(user)
-    for name in ("token", "authorization", "access_token"):
-        problem_of(stranger.predict(query=f"?{name}={token}"), 401)
+    for name in ("token", "authorization", "access_token", "auth_token", "api_key", "APIKEY"):
+        body = problem_of(stranger.predict(query=f"?{name}={token}"), 401)
+        assert body["errors"] == [
+            {
+                "location": "header:Authorization",
+                "code": "token_in_address",
+                "detail": "A token does not belong in the address, which logs and histories keep: revoke this one, and "
+                "send another in the header “Authorization: Token …”.",
+            }
+        ]
+        assert token not in str(body)
+
+
+def test_a_good_token_does_not_excuse_one_in_the_address(program: Program, champion: ModelVersion) -> None:
+    problem_of(program.predict(query=f"?token={program.token}"), 401)
+    assert not Prediction.objects.exists()
 
 
 def test_an_expired_token_is_refused_and_its_row_kept(stranger: Program, user: User, champion: ModelVersion) -> None:
@@ -249,7 +264,7 @@ def test_predict_costs_two_queries(
         program.predict()
 
 
-def test_a_promotion_changes_the_next_answer(program: Program, champion: ModelVersion) -> None:
+def test_a_promotion_changes_the_answer(program: Program, champion: ModelVersion) -> None:
     from classifier.inference import champion_slot
     from tests.tiny_model import crown
 
@@ -257,6 +272,10 @@ def test_a_promotion_changes_the_next_answer(program: Program, champion: ModelVe
     other = register_version(shift=1)
     crown(other)
     champion_slot._check_at = 0.0  # a second passes
+    body = program.predict(picture(1)).json()
+    assert (body["class_id"], body["model_version"]) == (1, str(champion))  # while the other is loaded
+    assert champion_slot._loader is not None
+    champion_slot._loader.join(60)
     body = program.predict(picture(1)).json()
     assert (body["class_id"], body["model_version"]) == (0, str(other))
 
@@ -407,6 +426,10 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         ("/api/v1/queues", "get"),
         *((f"/api/v1/queues/{{name}}/{action}", "post") for action in ("pause", "unpause")),
         ("/api/v1/workers", "get"),
+        ("/api/v1/tokens", "get"),
+        ("/api/v1/tokens", "post"),
+        ("/api/v1/tokens/{key}", "get"),
+        ("/api/v1/tokens/{key}", "delete"),
     }
 
 
@@ -423,7 +446,8 @@ def test_the_schema_takes_a_file(schema: dict[str, Any]) -> None:
 
 def test_the_schema_asks_for_a_token_where_one_is_needed(schema: dict[str, Any]) -> None:
     assert {"token"} <= set(schema["components"]["securitySchemes"])
-    assert {"token": []} in schema["paths"]["/api/v1/predict"]["post"]["security"]
+    assert {"token": ["predict"]} in schema["paths"]["/api/v1/predict"]["post"]["security"]
+    assert {"token": []} in schema["paths"]["/api/v1/tokens"]["get"]["security"]
     assert schema["paths"]["/api/v1/classes"]["get"].get("security", [{}]) == [{}]
 
 

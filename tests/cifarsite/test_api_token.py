@@ -36,6 +36,16 @@ def test_the_token_alone_is_on_standard_output_and_works(user: User, champion: M
     assert Program(Client(), token).predict().status_code == 200
 
 
+def test_without_scopes_it_has_all(user: User) -> None:
+    run("ada")
+    assert ApiToken.objects.get().scopes == "predict train operate"
+
+
+def test_it_has_the_scopes_that_are_named(user: User) -> None:
+    run("ada", "--scope", "operate", "--scope", "predict")
+    assert ApiToken.objects.get().scopes == "predict operate"
+
+
 def test_every_call_makes_another(user: User) -> None:
     assert run("ada")[0] != run("ada")[0]
     assert ApiToken.objects.count() == 2
@@ -56,6 +66,7 @@ def test_without_days_it_lives_as_long_as_the_settings_say(user: User, settings:
         (["ada", "--days", "x"], "'x' is not a number of days"),
         (["ada", "--days", "99999999999"], "is not a number of days"),
         (["ada", "--name", "x" * 101], "more than 100 characters"),
+        (["ada", "--scope", "everything"], "invalid choice: 'everything'"),
     ],
 )
 def test_a_wrong_argument_is_named(user: User, arguments: list[str], sentence: str) -> None:

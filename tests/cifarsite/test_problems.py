@@ -312,7 +312,7 @@ def test_a_database_that_is_away(program: Program, monkeypatch: pytest.MonkeyPat
     def away(*_args: object, **_options: object) -> None:
         raise OperationalError("host db.internal")
 
-    monkeypatch.setattr(Prediction, "save", away)
+    monkeypatch.setattr("classifier.services.record", away)
     response = program.predict()
     body = problem_of(response, 503)
     assert "Retry-After" in response.headers

@@ -166,6 +166,15 @@ def test_artifacts_may_be_kept_in_a_store(
             {"CIFARSITE_TOKEN_DAYS": "3651"},
             "CIFARSITE_TOKEN_DAYS='3651' is not valid: give a whole number from 1 to 3650.",
         ),
+        ({"CIFARSITE_PREDICT_RATE": "-1"}, "CIFARSITE_PREDICT_RATE='-1' is not valid"),
+        ({"CIFARSITE_BATCH_RATE": "1/s"}, "CIFARSITE_BATCH_RATE='1/s' is not valid"),
+        ({"CIFARSITE_TRAIN_RATE": "x"}, "CIFARSITE_TRAIN_RATE='x' is not valid"),
+        ({"CIFARSITE_API_RATE": "none"}, "CIFARSITE_API_RATE='none' is not valid"),
+        ({"CIFARSITE_IDEMPOTENCY_HOURS": "0"}, "CIFARSITE_IDEMPOTENCY_HOURS='0' is not valid"),
+        *(
+            ({"CIFARSITE_CORS_ORIGINS": f"https://ok.example,{origin}"}, f"CIFARSITE_CORS_ORIGINS holds {origin!r}")
+            for origin in ("example.org", "https://example.org/", "*", "null", "https://a b", "ftp://a")
+        ),
         ({"CIFARSITE_TRAINING_THREADS": "9" * 5000}, "CIFARSITE_TRAINING_THREADS='999"),
         ({"CIFARSITE_TRAINING_THREADS": "all"}, "CIFARSITE_TRAINING_THREADS='all' is not valid"),
         ({**PRODUCTION, "CIFARSITE_HSTS_SECONDS": "year"}, "CIFARSITE_HSTS_SECONDS='year' is not valid"),

@@ -16,7 +16,16 @@ import pytest
 from django.db import OperationalError
 from pytest_django import DjangoAssertNumQueries, Settings
 
-from classifier.inference import SCORE_FUNCTIONS, ChampionSlot, ModelNotReady, load_predictor, predictor, warm_up
+from classifier.inference import (
+    SCORE_FUNCTIONS,
+    ChampionSlot,
+    ModelNotReady,
+    Predictor,
+    champion_slot,
+    load_predictor,
+    predictor,
+    warm_up,
+)
 from tests.factories import ModelVersionFactory
 from tests.fixtures import RemoteArtifacts
 from tests.tiny_model import COLOURS, SCALE, build_package, crown, expected_logits, register_version, write_package
@@ -25,6 +34,13 @@ from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
+
+
+def settled() -> Predictor:
+    """Return what answers once a swap that begins now has ended."""
+    predictor()
+    champion_slot.settle()
+    return predictor()
 
 
 def plain(colour: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
@@ -182,7 +198,7 @@ def test_a_promotion_is_seen_within_a_second_and_not_asked_for_more_often(
     clock[0] += 0.99
     assert predictor().version == champion
     clock[0] += 0.02
-    assert predictor().version == other
+    assert settled().version == other
     assert int(predictor().classify(plain(1)).logits.argmax()) == 0
     clock[0] += 1.01
     with django_assert_num_queries(1):
@@ -197,7 +213,7 @@ def test_the_same_package_under_another_row_answers_for_that_row(champion: Model
         package_sha256=sha256, location=location, manifest=manifest, state=ModelState.CHAMPION, test_accuracy=1.0
     )
     clock[0] += 2
-    assert predictor().classify(plain(0)).version_id == again.pk
+    assert settled().classify(plain(0)).version_id == again.pk
 
 
 def test_each_refusal_is_an_exception_of_its_own() -> None:
@@ -219,15 +235,15 @@ def test_a_damaged_champion_leaves_the_loaded_one_serving(artifacts: Path, clock
     (damaged.path / "model.onnx").write_bytes(whole[:-1])
     crown(damaged)
     clock[0] += 2
-    assert predictor().version == first
+    assert settled().version == first
     assert int(predictor().classify(plain(4)).logits.argmax()) == 4
     with pytest.raises(ModelNotReady):
         ChampionSlot().get()
     (damaged.path / "model.onnx").write_bytes(whole)
     clock[0] += 5
-    assert predictor().version == first  # it is not tried again so soon
+    assert settled().version == first  # it is not tried again so soon
     clock[0] += 6
-    assert predictor().version == damaged
+    assert settled().version == damaged
 
 
 def test_the_package_of_the_loaded_model_may_vanish(artifacts: Path, clock: list[float]) -> None:
@@ -247,29 +263,27 @@ def test_no_champion_any_more_means_no_answer(champion: ModelVersion, clock: lis
         predictor()
 
 
-def test_others_keep_the_old_model_while_one_thread_loads(
+def test_everybody_keeps_the_old_model_while_another_is_loaded_beside(
     champion: ModelVersion, clock: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slot = ChampionSlot()
-    old = slot.get()
-    entered, leave = threading.Event(), threading.Event()
-    looks: list[str] = []
+    old = predictor()
+    other = register_version(shift=1)
+    crown(other)
+    leave = threading.Event()
+    loads: list[str] = []
 
-    def slow_look(self: ChampionSlot) -> None:
-        looks.append(threading.current_thread().name)
-        entered.set()
+    def load_slowly(version: ModelVersion, *, processes: int) -> Predictor:
+        loads.append(threading.current_thread().name)
         assert leave.wait(10)
-        self._check_at = clock[0] + 1
+        return load_predictor(version, processes=processes)
 
-    monkeypatch.setattr(ChampionSlot, "_look", slow_look)
-    clock[0] += 2
-    loader = threading.Thread(target=slot.get, name="loader")
-    loader.start()
-    assert entered.wait(10)
-    assert all(slot.get() is old for _ in range(50))
+    monkeypatch.setattr("classifier.inference.load_predictor", load_slowly)
+    for _ in range(5):
+        clock[0] += 2
+        assert predictor() is old
     leave.set()
-    loader.join()
-    assert looks == ["loader"]
+    assert settled().version == other
+    assert loads == ["champion-swap"]
 
 
 def test_many_threads_get_their_own_answers(champion: ModelVersion) -> None:
@@ -306,22 +320,22 @@ def test_a_process_that_starts_loads_the_champion_beside(
     clock: list[float], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     version = register_version(state=ModelState.CHAMPION)
-    warm_up().join(60)
+    warm_up(processes=2).join(60)
     with django_assert_num_queries(0):
         assert predictor().version == version
 
 
 def test_a_web_process_warms_up_as_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[str] = []
-    monkeypatch.setattr("classifier.inference.warm_up", lambda: started.append("warm-up"))
+    monkeypatch.setattr("classifier.inference.warm_up", lambda *, processes: started.append(f"{processes} processes"))
     module = runpy.run_module("cifarsite.wsgi")
     assert callable(module["application"])
-    assert started == ["warm-up"]
+    assert started == ["2 processes"]
 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_process_that_starts_without_a_champion_starts() -> None:
-    warm_up().join(60)
+    warm_up(processes=2).join(60)
     with pytest.raises(ModelNotReady):
         predictor()
 

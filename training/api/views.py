@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
+from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.pagination import CursorPagination
@@ -19,6 +21,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from training.api.bodies import queue_body, run_bodies, run_detail
+from training.api.idempotency import idempotent
 from training.api.permissions import HasNeededPermission
 from training.api.run_serializers import (
     PRIORITIES,
@@ -82,6 +85,8 @@ class RunPagination(CursorPagination):
 class RunsView(GuardedView):
     """All runs."""
 
+    scope = "train"
+    rate = {"POST": "train"}
     needed = {"GET": _VIEW, "POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -102,7 +107,8 @@ class RunsView(GuardedView):
         """List them, the newest first."""
         status = request.query_params.get("status")
         if status is not None and status not in JobStatus.values:
-            raise ValidationError({"status": [f"Allowed are {', '.join(JobStatus.values)}."]}, code="invalid_choice")
+            known = {"known": ", ".join(JobStatus.values)}
+            raise ValidationError({"status": [_("Allowed are %(known)s.") % known]}, code="invalid_choice")
         runs = _runs().defer("config", "log_tail", "metrics")
         paginator = RunPagination()
         page = paginator.paginate_queryset(runs.filter(status=status) if status else runs, request, view=self)
@@ -121,6 +127,7 @@ class RunsView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request) -> Response:
         """Queue it."""
         chosen = _checked(RunRequestSerializer, request)
@@ -139,6 +146,7 @@ class RunsView(GuardedView):
 class RunView(GuardedView):
     """One run."""
 
+    scope = "train"
     needed = {"GET": _VIEW, "PATCH": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -174,6 +182,7 @@ class RunView(GuardedView):
 class RunCancelView(GuardedView):
     """The end of a run."""
 
+    scope = "train"
     needed = {"POST": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -196,6 +205,8 @@ class RunCancelView(GuardedView):
 class RunResumeView(GuardedView):
     """A run that goes on after it had ended."""
 
+    scope = "train"
+    rate = "train"
     needed = {"POST": _VIEW}  # declared in the base
 
     @extend_schema(
@@ -208,6 +219,7 @@ class RunResumeView(GuardedView):
             **problem_responses(descriptions={**_REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it again."""
         run = _find_run(pk)
@@ -218,6 +230,8 @@ class RunResumeView(GuardedView):
 class RunCloneView(GuardedView):
     """A run with the settings of another."""
 
+    scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -232,6 +246,7 @@ class RunCloneView(GuardedView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         with _naming_fields(under="settings"):
@@ -242,6 +257,8 @@ class RunCloneView(GuardedView):
 class RunExtendView(GuardedView):
     """A run that goes on where another one ended."""
 
+    scope = "train"
+    rate = "train"
     needed = {"POST": _ADD}  # declared in the base
 
     @extend_schema(
@@ -255,6 +272,7 @@ class RunExtendView(GuardedView):
             **problem_responses(descriptions={400: "A refused number of epochs.", **_REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         run = _find_run(pk)
@@ -266,6 +284,8 @@ class RunExtendView(GuardedView):
 
 class QueuesView(GuardedView):
     """The queues."""
+
+    scope = "train"
 
     @extend_schema(
         operation_id="list_queues",
@@ -289,6 +309,7 @@ _QUEUE_RESPONSES: Final = {
 class QueuePauseView(GuardedView):
     """Holding a queue back."""
 
+    scope = "operate"
     needed = {"POST": _MANAGE}  # declared in the base
 
     @extend_schema(
@@ -309,6 +330,7 @@ class QueuePauseView(GuardedView):
 class QueueUnpauseView(GuardedView):
     """Letting a queue go on."""
 
+    scope = "operate"
     needed = {"POST": _MANAGE}  # declared in the base
 
     @extend_schema(
@@ -377,5 +399,10 @@ def _naming_fields(*, under: str = "") -> Iterator[None]:
 def _accepted(request: Request, run: TrainingRun) -> Response:
     """Answer that `run` was queued, and whether a worker could be woken."""
     body = run_detail(_find_run(run.pk))
-    body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
+
+    def tell() -> None:
+        body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
+
+    tell()
+    transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
     return Response(body, status=202, headers={"Location": reverse("api:run", args=[run.pk], request=request)})

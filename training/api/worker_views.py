@@ -28,6 +28,7 @@ class MayWatch(IsAuthenticated):
 class WorkersView(APIView):
     """Workers and queues."""
 
+    scope = "operate"
     permission_classes = (MayWatch,)
 
     @extend_schema(

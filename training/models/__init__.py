@@ -3,6 +3,7 @@
 from training.job_queue import JobQueue
 from training.models.canary import Canary
 from training.models.dataset import Dataset, DatasetImport
+from training.models.idempotency import IdempotencyKey
 from training.models.model_version import ModelVersion, Promotion
 from training.models.run import EpochMetric, TrainingRun
 from training.models.worker import Worker
@@ -13,6 +14,7 @@ __all__ = [
     "Dataset",
     "DatasetImport",
     "EpochMetric",
+    "IdempotencyKey",
     "JobQueue",
     "ModelVersion",
     "Promotion",

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
-from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.models import User
+from cifarsite.accounts.tokens import default_days, make_token
+from training.choices import Scope
+from training.exceptions import ServiceError
 
 
 class Command(BaseCommand):
@@ -19,25 +21,34 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        days = settings.REST_KNOX["TOKEN_TTL"].days
+        days = default_days()
         parser.add_argument("username")
         parser.add_argument("--name", default="", help="what it is for, up to 100 characters")
+        parser.add_argument(
+            "--scope",
+            action="append",
+            dest="scopes",
+            choices=Scope.values,
+            help="what it may be used for; may be repeated (default: everything that the person may do)",
+        )
         parser.add_argument("--days", type=_days, default=days, help=f"how long it is valid (default {days})")
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         """Make the token and print it alone on standard output, for a program to read.
 
         Raises:
-            CommandError: no such person, a closed account, or too long a name.
+            CommandError: no such person, a closed account, too many tokens, or too long a name.
         """
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
             raise CommandError(f"There is no account named {options['username']!r}.")
-        if not user.is_active:
-            raise CommandError(f"The account of {user.username} is closed.")
         if len(options["name"]) > 100:
             raise CommandError("The token's name has more than 100 characters.")
-        row, token = ApiToken.objects.create(user=user, expiry=timedelta(days=options["days"]), name=options["name"])
+        scopes = options["scopes"] or Scope.values
+        try:
+            row, token = make_token(owner=user, name=options["name"], scopes=scopes, days=options["days"])
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
         self.stderr.write(f"A token for {user.username}, valid until {row.expiry:%Y-%m-%d}; it is shown only now:")
         self.stdout.write(token)
 
