@@ -17,10 +17,12 @@ from typing import Final
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from cifarsite.problems import Fault, problem
 from cifarsite.web import AT_ONCE
+from classifier.api.language import accepted_language
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +96,8 @@ class OverloadMiddleware:
         if monotonic() > self._quiet_until:
             self._quiet_until = monotonic() + _QUIET_SECONDS
             logger.warning("More pictures come than can be answered; some are refused (CIFARSITE_QUEUE_MAX).")
-        sentence = _("Too many pictures come at the moment. Try again in a second.")
+        with translation.override(accepted_language(request)):  # nobody has chosen one yet
+            sentence = _("Too many pictures come at the moment. Try again in a second.")
         refusal = problem(
             request, 503, [Fault("server", "overloaded", sentence)], headers={"Retry-After": str(RETRY_SECONDS)}
         )

@@ -29,6 +29,7 @@ from cifarsite import error_pages
 from classifier.archives import ArchiveRejected
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
+from classifier.uploads import FormError
 from training.exceptions import ServiceError
 
 logger = logging.getLogger(__name__)
@@ -124,13 +125,20 @@ def _expected(error: Exception) -> tuple[int, Fault] | None:
         location = "file" if isinstance(error, ImageRejected) else "archive"
         return error.status, Fault(location, error.code, str(error.detail))
     if isinstance(error, MultiPartParserError | UnreadablePostError):
-        return 400, Fault("body", "malformed", _("The form cannot be read: %(why)s") % {"why": error})
+        return 400, Fault("body", "malformed", str(error) if isinstance(error, FormError) else _describe_form())
     if isinstance(error, ServiceError):
         return 409, Fault("state", "conflict", str(error))
     for kinds, status, fault in _EXPECTED:
         if isinstance(error, kinds):
             return status, _fault(fault)
     return None
+
+
+def _describe_form() -> str:
+    return _(
+        "The form cannot be read: send multipart/form-data whose Content-Type names the boundary, as programs that "
+        "send forms do by themselves."
+    )
 
 
 def _fault(parts: LazyFault) -> Fault:

@@ -14,6 +14,7 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.utils.datastructures import MultiValueDict
+from django.utils.translation import gettext as _
 
 from classifier.file_names import find_name_fault
 
@@ -84,6 +85,10 @@ class PictureUploadHandler(FileUploadHandler):
         )
 
 
+class FormError(MultiPartParserError):
+    """A form that cannot be accepted; `str` of it is a sentence for a person, in their language."""
+
+
 class _StrictMultiPartParser(MultiPartParser):
     """Django's parser, which refuses bad names where Django repairs them silently."""
 
@@ -97,7 +102,7 @@ class _StrictMultiPartParser(MultiPartParser):
     def sanitize_file_name(self, file_name: str) -> str | None:
         fault = find_name_fault(file_name)
         if fault:
-            raise MultiPartParserError(fault)
+            raise FormError(fault)
         return super().sanitize_file_name(file_name)
 
 
@@ -152,7 +157,8 @@ def _parse(
     """Read the form as `HttpRequest.parse_file_upload` does.
 
     Raises:
-        MultiPartParserError: it is not a whole multipart form, or a file's name cannot be accepted.
+        FormError: it does not end, or a file's name cannot be accepted.
+        MultiPartParserError: it is no multipart form.
         RequestDataTooBig: it is larger than it may be.
     """
     bounded = BoundedStream(stream, limit=limit)
@@ -164,8 +170,7 @@ def _parse(
             handler.upload_interrupted()
         raise
     if bounded.tail and parser.closing_boundary not in bounded.tail:
-        for file in (file for _name, group in files.lists() for file in group):
+        for file in (file for _field, group in files.lists() for file in group):
             file.close()
-        message = "The form ends before its closing boundary."
-        raise MultiPartParserError(message)
+        raise FormError(_("The form ends before its closing boundary: it did not arrive whole."))
     return fields, files

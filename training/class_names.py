@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from django.utils.functional import Promise
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 _NAMES: dict[str, Promise] = {
@@ -21,5 +24,10 @@ _NAMES: dict[str, Promise] = {
 
 def display_name(class_key: str) -> str:
     """Return the class's name in the active language; a key of an imported dataset is its own name."""
-    name = _NAMES.get(class_key)
-    return class_key if name is None else str(name)
+    return _translated(get_language()).get(class_key, class_key)
+
+
+@cache
+def _translated(_language: str | None) -> dict[str, str]:
+    """Return all names in the active language, which is `_language`: every answer holds ten of them."""
+    return {key: str(name) for key, name in _NAMES.items()}

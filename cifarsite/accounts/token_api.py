@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any, Final, cast
 
 from django.shortcuts import get_object_or_404
+from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.pagination import CursorPagination
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -47,6 +49,17 @@ class TokenPagination(CursorPagination):
     page_size = 20
     page_size_query_param = "page_size"
     max_page_size = 100
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        """Return what the cursor holds, None without one.
+
+        Raises:
+            NotFound: it is none of ours.
+        """
+        cursor = super().decode_cursor(request)
+        if cursor is not None and cursor.position is not None and not _is_moment(cursor.position):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
 
 
 class OwnTokensView(APIView):
@@ -138,6 +151,13 @@ class TokenView(OwnTokensView):
         with _naming_scopes():
             revoke_token(_find(request, key), by=_asking_token(request))
         return Response(status=204)
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return parse_datetime(text) is not None
+    except ValueError:  # well formed, but there is no such day
+        return False
 
 
 def _asker(request: Request) -> User:

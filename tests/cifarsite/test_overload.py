@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,6 @@ from pytest_django import Settings
 
 from cifarsite.overload import OverloadMiddleware, Queue
 from cifarsite.web import AT_ONCE, granian_command
-from tests.api_fixtures import problem_of
 
 ADDRESS = "/api/v1/predict"
 
@@ -91,8 +91,9 @@ def test_one_too_many_is_refused_before_it_is_read(settings: Settings, waiting: 
         thread.start()
     wait_for(lambda: len(entered) == AT_ONCE and len(site._queue._turns) == waiting)
     refused = request(ADDRESS, b"a body", content_type="application/octet-stream")
-    body = problem_of(site(refused), 503)
-    assert [error["code"] for error in body["errors"]] == ["overloaded"]
+    refusal = site(refused)
+    assert (refusal.status_code, refusal.headers["Content-Type"]) == (503, "application/problem+json")
+    assert [error["code"] for error in json.loads(refusal.content)["errors"]] == ["overloaded"]
     assert site(request(ADDRESS)).headers["Retry-After"] == "1"
     assert refused.body == b"a body"  # nobody has read it
     leave.set()
