@@ -356,8 +356,9 @@ BATCH_FORM_MAX_FILES = _number("CIFARSITE_BATCH_FORM_MAX_FILES", 1000, minimum=1
 BATCH_JOBS_PER_USER = _number("CIFARSITE_BATCH_JOBS_PER_USER", 10)  # waiting and running; 0: no limit
 BATCH_ARCHIVE_DAYS = _number("CIFARSITE_BATCH_ARCHIVE_DAYS", 7, maximum=3650)  # after the job's end
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-# One too many is answered with how many may be.
-DATA_UPLOAD_MAX_NUMBER_FILES = max(BATCH_FORM_MAX_FILES, BATCH_MAX_IMAGES) + 1
+FORM_MAX_FILES = 100  # of any form but those that are for more
+# Of the forms that are; one too many is answered with how many may be.
+DATA_UPLOAD_MAX_NUMBER_FILES = max(FORM_MAX_FILES, BATCH_FORM_MAX_FILES, BATCH_MAX_IMAGES) + 1
 # Larger uploads are streamed to a temporary file; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
 FILE_UPLOAD_HANDLERS = [

@@ -9,7 +9,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.core.paginator import Paginator
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse, UnreadablePostError
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -19,6 +19,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from classifier.archives import ArchiveRejected
 from classifier.batch_bodies import csv_lines, json_lines
+from classifier.batch_downloads import CSV, JSON_LINES, download
 from classifier.batch_forms import ItemFilterForm
 from classifier.batch_pages import BATCHES_PAGE, item_page
 from classifier.batch_services import cancel_batch, delete_batch, request_batch, resume_batch
@@ -37,7 +38,6 @@ from training.views.reports import build_report
 
 _LARGEST_PLACE = 2**31 - 1
 _LARGEST_KEY = 2**63 - 1
-_DOWNLOADS = {"csv": (csv_lines, "text/csv"), "jsonl": (json_lines, "application/jsonl")}
 
 
 def _own(request: HttpRequest) -> BatchJobQuerySet:
@@ -196,9 +196,14 @@ def batch_delete(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @never_cache
 @require_GET
-def batch_results(request: HttpRequest, pk: str, form: str) -> HttpResponseBase:
-    """Stream the answers as a file."""
-    job = _get(request, int(pk))
-    lines, media_type = _DOWNLOADS[form]
-    headers = {"Content-Disposition": f'attachment; filename="batch-{pk}.{form}"'}
-    return StreamingHttpResponse(lines(job), content_type=f"{media_type}; charset=utf-8", headers=headers)
+def batch_csv(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Stream the answers as CSV."""
+    return download(_get(request, pk), csv_lines, form=CSV)
+
+
+@login_required
+@never_cache
+@require_GET
+def batch_json_lines(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """Stream the answers as JSON lines."""
+    return download(_get(request, pk), json_lines, form=JSON_LINES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,23 @@ if TYPE_CHECKING:
     from cifarsite.accounts.models import User
 
 
+@dataclass(frozen=True, slots=True)
+class StoredArchive:
+    """An archive that is kept and was looked through, and that no row names yet.
+
+    Attributes:
+        location: Where it lies.
+        size_bytes: What it takes.
+        name: What the person calls it; "" for several pictures.
+        pictures: How many it holds; None where they are counted later.
+    """
+
+    location: str
+    size_bytes: int
+    name: str
+    pictures: int | None
+
+
 def request_batch(*, owner: User, upload: UploadedFile[Any], name: str, source: Source) -> BatchJob:
     """Queue the answering of an archive's pictures.
 
@@ -38,6 +56,16 @@ def request_batch(*, owner: User, upload: UploadedFile[Any], name: str, source: 
 
     Returns:
         The queued job; its `bell` tells whether a worker could be woken.
+
+    Raises:
+        ArchiveRejected: the archive is not taken.
+        ServiceError: the owner has too many batches under way, or the archive cannot be stored.
+    """
+    return queue_batch(owner=owner, stored=store_archive(owner=owner, upload=upload, name=name), source=source)
+
+
+def store_archive(*, owner: User, upload: UploadedFile[Any], name: str) -> StoredArchive:
+    """Look through an archive and keep it, as the first half of `request_batch`; what no row names is removed later.
 
     Raises:
         ArchiveRejected: the archive is not taken.
@@ -55,15 +83,24 @@ def request_batch(*, owner: User, upload: UploadedFile[Any], name: str, source: 
     def check(path: Path) -> None:
         surveys.append(survey_archive(path, seconds=SURVEY_SECONDS))
 
-    stored = store_upload(upload, check=check)
+    location = store_upload(upload, check=check)
+    return StoredArchive(location, size, harmless_name(name), surveys[0].pictures)
+
+
+def queue_batch(*, owner: User, stored: StoredArchive, source: Source) -> BatchJob:
+    """Queue the answering of a stored archive's pictures, as the second half of `request_batch`.
+
+    Raises:
+        ServiceError: the owner has too many batches under way; the archive is gone then.
+    """
     try:
         job = BatchJob(
             owner=owner,
             source=source,
-            name=harmless_name(name),
-            archive=stored,
-            archive_bytes=size,
-            progress_total=surveys[0].pictures or 0,
+            name=stored.name,
+            archive=stored.location,
+            archive_bytes=stored.size_bytes,
+            progress_total=stored.pictures or 0,
         )
         with transaction.atomic():
             JobQueue.hold(QueueName.INFERENCE)  # or two requests at once could each find room for one
@@ -71,7 +108,7 @@ def request_batch(*, owner: User, upload: UploadedFile[Any], name: str, source: 
             job.submit()
             job.bell = ring(EXECUTE_BATCH, job.pk)
     except BaseException:  # whatever it is, the file goes with the row
-        drop_upload(stored)
+        drop_upload(stored.location)
         raise
     return job
 

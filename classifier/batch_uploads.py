@@ -8,11 +8,11 @@ from __future__ import annotations
 import tempfile
 import unicodedata
 import zipfile
+from hashlib import sha256
 from io import BytesIO
 from typing import IO, Any, Final
 
 from django.conf import settings
-from django.core.exceptions import TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
@@ -46,6 +46,7 @@ class BatchReceiver(FileUploadHandler):
     def new_file(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's signature
         """Begin a file."""
         super().new_file(*args, **kwargs)
+        self._digest = sha256()
         if self.field_name == FILES:
             self._sink = self._begin_member()
         else:
@@ -55,6 +56,7 @@ class BatchReceiver(FileUploadHandler):
         """Take in a piece; no other handler gets it."""
         if self._sink is not None:
             self._sink.write(raw_data)
+            self._digest.update(raw_data)
 
     def file_complete(self, file_size: int) -> UploadedFile[Any] | None:
         """End a file."""
@@ -63,7 +65,8 @@ class BatchReceiver(FileUploadHandler):
             return None
         if self.field_name == FILES:
             sink.close()
-            return UploadedFile(file=BytesIO(), name=self.file_name, size=file_size)  # its bytes are in the zip
+            # Its bytes are in the zip; this tells it from another file, as `Idempotency-Key` needs it.
+            return UploadedFile(file=BytesIO(self._digest.digest()), name=self.file_name, size=file_size)
         sink.seek(0)
         return UploadedFile(file=sink, name=self.file_name, content_type=self.content_type, size=file_size)
 
@@ -83,8 +86,6 @@ class BatchReceiver(FileUploadHandler):
         if self._zip is None:
             self._packed = tempfile.TemporaryFile()  # noqa: SIM115  # the UploadedFile closes it
             self._zip = zipfile.ZipFile(self._packed, "w", zipfile.ZIP_STORED)
-        if len(self._names) >= settings.BATCH_FORM_MAX_FILES:
-            raise TooManyFilesSent
         return self._zip.open(zipfile.ZipInfo(self._free_name()), "w")
 
     def _free_name(self) -> str:
@@ -107,5 +108,5 @@ def receive_batch(request: HttpRequest) -> BatchReceiver:
     """
     receiver = BatchReceiver(request)
     limit = settings.ARCHIVE_MAX_BYTES + settings.BATCH_FORM_MAX_FILES * 1024 + FORM_OVERHEAD_BYTES
-    bound_upload(request, limit=limit, handler=receiver)
+    bound_upload(request, limit=limit, files=settings.BATCH_FORM_MAX_FILES, handler=receiver)
     return receiver

@@ -8,7 +8,7 @@ from io import BytesIO
 from typing import Any, Final, Protocol, cast
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest, QueryDict
@@ -93,6 +93,8 @@ class _StrictMultiPartParser(MultiPartParser):
     """Django's parser, which refuses bad names where Django repairs them silently."""
 
     _boundary: bytes
+    most_files = 0
+    _seen_files = 0
 
     @property
     def closing_boundary(self) -> bytes:
@@ -100,6 +102,9 @@ class _StrictMultiPartParser(MultiPartParser):
         return b"--" + self._boundary + b"--"
 
     def sanitize_file_name(self, file_name: str) -> str | None:
+        self._seen_files += 1
+        if self._seen_files > self.most_files:
+            raise TooManyFilesSent
         fault = find_name_fault(file_name)
         if fault:
             raise FormError(fault)
@@ -117,15 +122,21 @@ def bound_form(request: HttpRequest, *, pictures: int, max_bytes: int) -> None:
     Raises:
         RequestDataTooBig: the request declares more than that.
     """
-    bound_upload(request, limit=max_bytes + pictures * FORM_OVERHEAD_BYTES, handler=PictureUploadHandler(request))
+    bound_upload(
+        request,
+        limit=max_bytes + pictures * FORM_OVERHEAD_BYTES,
+        files=max(pictures + 1, settings.FORM_MAX_FILES),
+        handler=PictureUploadHandler(request),
+    )
 
 
-def bound_upload(request: HttpRequest, *, limit: int, handler: FileUploadHandler) -> None:
+def bound_upload(request: HttpRequest, *, limit: int, files: int, handler: FileUploadHandler) -> None:
     """Prepare `request`, before anything reads its body, so that `handler` alone takes its files, and no more of them.
 
     Args:
         request: A form with files.
         limit: What it may have altogether, in bytes.
+        files: How many files it may have.
         handler: What becomes of each file.
 
     Raises:
@@ -133,7 +144,7 @@ def bound_upload(request: HttpRequest, *, limit: int, handler: FileUploadHandler
     """
     bound_body(request, limit=limit)
     request.upload_handlers = [handler]
-    request.parse_file_upload = partial(_parse, request, limit)  # type: ignore[method-assign]
+    request.parse_file_upload = partial(_parse, request, limit, files)  # type: ignore[method-assign]
 
 
 def bound_body(request: HttpRequest, *, limit: int) -> None:
@@ -152,7 +163,7 @@ def bound_body(request: HttpRequest, *, limit: int) -> None:
 
 
 def _parse(
-    request: HttpRequest, limit: int, meta: Mapping[str, Any], stream: _Readable
+    request: HttpRequest, limit: int, files_limit: int, meta: Mapping[str, Any], stream: _Readable
 ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]:
     """Read the form as `HttpRequest.parse_file_upload` does.
 
@@ -163,6 +174,7 @@ def _parse(
     """
     bounded = BoundedStream(stream, limit=limit)
     parser = _StrictMultiPartParser(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
+    parser.most_files = files_limit
     try:
         fields, files = parser.parse()
     except BaseException:  # whatever it is, no handler is left with half a file

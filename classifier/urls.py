@@ -1,6 +1,6 @@
 """Addresses of the pages about pictures."""
 
-from django.urls import path, re_path
+from django.urls import path
 
 from classifier import batch_page_views, views
 
@@ -18,9 +18,6 @@ urlpatterns = [
     path("batches/<int:pk>/cancel/", batch_page_views.batch_cancel, name="batch_cancel"),
     path("batches/<int:pk>/resume/", batch_page_views.batch_resume, name="batch_resume"),
     path("batches/<int:pk>/delete/", batch_page_views.batch_delete, name="batch_delete"),
-    re_path(
-        r"^batches/(?P<pk>[0-9]{1,19})/results\.(?P<form>csv|jsonl)$",
-        batch_page_views.batch_results,
-        name="batch_results",
-    ),
+    path("batches/<int:pk>/results.csv", batch_page_views.batch_csv, name="batch_csv"),
+    path("batches/<int:pk>/results.jsonl", batch_page_views.batch_json_lines, name="batch_jsonl"),
 ]

@@ -31,6 +31,28 @@ _BATCH: Final[dict[str, Any]] = {
     "accuracy": None,
     "can_resume": False,
 }
+_REQUESTED: Final = {
+    "at": "2026-03-01T12:00:00Z",
+    "from": None,
+    "to": "queued",
+    "cause": "requested",
+    "reason": None,
+    "detail": "",
+}
+_DETAIL: Final[dict[str, Any]] = {
+    **_BATCH,
+    "status": "queued",
+    "started_at": None,
+    "progress": {"done": 0, "total": 10000},
+    "errors": 0,
+    "images_per_second": None,
+    "seconds_left": None,
+    "model_version": None,
+    "model_sha256": None,
+    "waiting": {"for": "worker", "position": 1},
+    "metrics": None,
+    "history": [_REQUESTED],
+}
 
 
 class BatchRequestSerializer(serializers.Serializer[Any]):
@@ -111,6 +133,7 @@ class BatchTransitionSerializer(serializers.Serializer[Any]):
         return {"from": source, **super().get_fields()}
 
 
+@extend_schema_serializer(examples=[OpenApiExample("Waiting", value=_DETAIL, response_only=True)])
 class BatchDetailSerializer(BatchSerializer):
     """A batch job with why it waits, what was measured, and its history."""
 
@@ -122,6 +145,9 @@ class BatchDetailSerializer(BatchSerializer):
     history = BatchTransitionSerializer(many=True)
 
 
+@extend_schema_serializer(
+    examples=[OpenApiExample("Accepted", value={**_DETAIL, "broker_reached": True}, response_only=True)]
+)
 class AcceptedBatchSerializer(BatchDetailSerializer):
     """A batch job that was queued."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from django.http import HttpResponseBase, StreamingHttpResponse
+from django.db import transaction
+from django.http import HttpResponseBase
 from django.shortcuts import get_object_or_404
-from django.utils.translation import get_language, override
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -28,11 +27,20 @@ from classifier.api.batch_serializers import (
 from classifier.api.naming import LANGUAGE, NamingView
 from classifier.api.parsers import PictureFormParser
 from classifier.batch_bodies import batch_body, batch_detail, csv_lines, item_row, json_lines
-from classifier.batch_services import cancel_batch, delete_batch, request_batch, resume_batch
+from classifier.batch_downloads import CSV, JSON_LINES, download
+from classifier.batch_services import (
+    StoredArchive,
+    cancel_batch,
+    delete_batch,
+    queue_batch,
+    resume_batch,
+    store_archive,
+)
 from classifier.batch_uploads import ARCHIVE, FILES, receive_batch
 from classifier.choices import Source
 from classifier.models import BatchItem, BatchJob
 from classifier.querysets import BatchJobQuerySet
+from training.api.idempotency import idempotent
 from training.api.serializers import problem_responses
 from training.choices import JobStatus
 
@@ -73,7 +81,12 @@ class BatchView(NamingView):
     def accept(self, job: BatchJob) -> Response:
         """Answer that `job` was queued, and whether a worker could be woken."""
         body = batch_detail(self.find(job.pk))
-        body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
+
+        def tell() -> None:
+            body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
+
+        tell()
+        transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
         location = reverse("api:batch", args=[job.pk], request=self.request)
         return Response(body, status=202, headers={"Location": location})
 
@@ -99,6 +112,7 @@ class BatchItemPagination(CursorPagination):
 class BatchesView(BatchView):
     """One's own batches."""
 
+    rate = {"POST": "batch"}
     parser_classes = (PictureFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
@@ -156,8 +170,17 @@ class BatchesView(BatchView):
             ),
         },
     )
-    def post(self, request: Request) -> Response:
+    @idempotent(prepare="store")
+    def post(self, request: Request, stored: StoredArchive) -> Response:
         """Queue them."""
+        return self.accept(queue_batch(owner=self.asker, stored=stored, source=Source.API))
+
+    def store(self, request: Request) -> StoredArchive:
+        """Keep the pictures; without a row that names them they are removed within hours.
+
+        Raises:
+            ValidationError: there is neither one archive nor files, or both.
+        """
         archives, files = request.FILES.getlist(ARCHIVE), request.FILES.getlist(FILES)
         if len(archives) > 1 or bool(archives) == bool(files):
             field = ARCHIVE if len(archives) > 1 or not files else FILES
@@ -166,7 +189,7 @@ class BatchesView(BatchView):
         packed = self._receiver.packed
         upload, name = (archives[0], archives[0].name or "") if archives else (packed, "")
         assert upload is not None  # noqa: S101  # there were files
-        return self.accept(request_batch(owner=self.asker, upload=upload, name=name, source=Source.API))
+        return store_archive(owner=self.asker, upload=upload, name=name)
 
 
 class BatchDetailView(BatchView):
@@ -235,6 +258,7 @@ class BatchResumeView(BatchView):
             ),
         },
     )
+    @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it again."""
         return self.accept(resume_batch(job=self.find(pk), by=self.asker))
@@ -285,44 +309,16 @@ class _TextRenderer(BaseRenderer):
 class CsvRenderer(_TextRenderer):
     """CSV."""
 
-    media_type = "text/csv"
-    format = "csv"
+    format, media_type = CSV
 
 
 class JsonLinesRenderer(_TextRenderer):
     """One JSON object a line."""
 
-    media_type = "application/jsonl"
-    format = "jsonl"
+    format, media_type = JSON_LINES
 
 
-class _DownloadView(BatchView):
-    """What both downloads share."""
-
-    def download(
-        self, pk: int, lines: Callable[[BatchJob], Iterator[str]], *, renderer: type[_TextRenderer]
-    ) -> HttpResponseBase:
-        """Stream the answers of a batch."""
-        job = self.find(pk)
-        headers = {
-            "Content-Disposition": f'attachment; filename="batch-{pk}.{renderer.format}"',
-            "Cache-Control": "private, no-store",
-        }
-        told = _told_in(get_language(), lines(job))
-        return StreamingHttpResponse(told, content_type=f"{renderer.media_type}; charset=utf-8", headers=headers)
-
-
-def _told_in(language: str | None, lines: Iterator[str]) -> Iterator[str]:
-    """Keep to a language after the view has answered: what is streamed is made later."""
-    while True:
-        with override(language):
-            part = next(lines, None)
-        if part is None:
-            return
-        yield part
-
-
-class BatchCsvView(_DownloadView):
+class BatchCsvView(BatchView):
     """The answers of a batch as CSV."""
 
     renderer_classes = (CsvRenderer, JSONRenderer)
@@ -340,10 +336,10 @@ class BatchCsvView(_DownloadView):
     )
     def get(self, request: Request, pk: int) -> HttpResponseBase:
         """Stream them."""
-        return self.download(pk, csv_lines, renderer=CsvRenderer)
+        return download(self.find(pk), csv_lines, form=CSV)
 
 
-class BatchJsonLinesView(_DownloadView):
+class BatchJsonLinesView(BatchView):
     """The answers of a batch as JSON lines."""
 
     renderer_classes = (JsonLinesRenderer, JSONRenderer)
@@ -360,4 +356,4 @@ class BatchJsonLinesView(_DownloadView):
     )
     def get(self, request: Request, pk: int) -> HttpResponseBase:
         """Stream them."""
-        return self.download(pk, json_lines, renderer=JsonLinesRenderer)
+        return download(self.find(pk), json_lines, form=JSON_LINES)

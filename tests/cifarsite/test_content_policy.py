@@ -8,7 +8,6 @@ import pytest
 from django.test import Client
 
 
-
 def expected(nonce: str = "") -> set[str]:
     return {
         "default-src 'self'",

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 KEY = {"idempotency-key": "a-key"}
-CREATE_NOTHING = {"run_cancel", "queue_pause", "queue_unpause"}
+CREATE_NOTHING = {"batch_cancel", "run_cancel", "queue_pause", "queue_unpause"}
 """Routes whose POST may be repeated as it is: it makes nothing, and a second time it says so."""
 
 

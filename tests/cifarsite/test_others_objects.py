@@ -15,7 +15,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, User
 from tests.api_fixtures import make_token
-from tests.factories import PredictionFactory, UserFactory
+from tests.factories import BatchJobFactory, PredictionFactory, UserFactory
+from training.choices import JobStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -28,6 +29,15 @@ def prediction_of(owner: User) -> object:
     return PredictionFactory.create(owner=owner).pk
 
 
+def batch_of(owner: User) -> object:
+    """One that has ended and may go on."""
+    return BatchJobFactory.create(owner=owner, status=JobStatus.CANCELLED, archive="uploads/some").pk
+
+
+def waiting_batch_of(owner: User) -> object:
+    return BatchJobFactory.create(owner=owner).pk
+
+
 def token_of(owner: User) -> object:
     make_token(owner)
     return ApiToken.objects.get(user=owner).token_key
@@ -38,6 +48,15 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/thumbnail.jpg": prediction_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
+    **{
+        f"batches/<int:pk>/{page}": batch_of
+        for page in ("", "live/", "cancel/", "resume/", "delete/", "results.csv", "results.jsonl")
+    },
+    **{
+        f"api/v1/batches/<int:pk>{part}": batch_of
+        for part in ("", "/resume", "/items", "/results.csv", "/results.jsonl")
+    },
+    "api/v1/batches/<int:pk>/cancel": waiting_batch_of,
     "tokens/<str:key>/revoke/": token_of,
     "api/v1/tokens/<str:key>": token_of,
 }
@@ -113,4 +132,4 @@ def test_its_owner_finds_it(champion: object, template: str) -> None:
     client.force_login(owner)
     found = {client.generic(verb.upper(), path).status_code for verb in ("get", "post", "delete")}
     assert 404 not in found
-    assert found & {200, 204, 302}
+    assert found & {200, 202, 204, 302}

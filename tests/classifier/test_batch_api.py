@@ -276,3 +276,23 @@ class TestSteering:
 
     def test_a_number_that_no_row_can_have(self, program: Program) -> None:
         problem_of(program.get(f"{BATCHES}/{10**30}"), 404)
+
+
+class TestIdempotency:
+    KEY = {"idempotency-key": "once"}
+
+    def ask(self, program: Program, number: int) -> Any:
+        form = {"files": [SimpleUploadedFile("same-name.png", picture(number))]}
+        return program.post(BATCHES, form, headers=self.KEY)
+
+    def test_what_is_sent_twice_is_one_batch(self, program: Program, artifacts_root: Path) -> None:
+        first, second = (self.ask(program, 3) for _number in range(2))
+        assert (first.status_code, second.status_code) == (202, 202)
+        assert second.headers["Idempotency-Replayed"] == "true"
+        assert second.json()["id"] == first.json()["id"] == BatchJob.objects.get().pk
+        assert len(list((artifacts_root / "uploads").iterdir())) == 1
+
+    def test_other_pictures_under_the_same_names_are_another_request(self, program: Program) -> None:
+        self.ask(program, 3)
+        body = problem_of(self.ask(program, 4), 422)
+        assert body["errors"][0]["code"] == "key_reused"

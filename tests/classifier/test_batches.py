@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from django.core.cache import cache
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from cifarsite.accounts.models import User
@@ -95,8 +96,10 @@ class TestRequest:
     ) -> None:
         from celery import current_app
 
-        monkeypatch.setattr(current_app.conf, "broker_url", "redis://127.0.0.1:9")
-        monkeypatch.setattr(current_app.conf, "broker_write_url", "redis://127.0.0.1:9")
+        def refuse(**_options: object) -> None:
+            raise OperationalError
+
+        monkeypatch.setattr(current_app, "connection_for_write", refuse)
         with django_capture_on_commit_callbacks(execute=True):
             job = request(user, pictures(1))
         assert job.bell is not None
