@@ -13,6 +13,7 @@ from django.db.models import Case, DateTimeField, ExpressionWrapper, F, Q, Value
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from drf_spectacular.authentication import SessionScheme
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
@@ -195,6 +196,12 @@ def _owner_sql() -> tuple[str, tuple[Any, ...]]:
     )
     statement, parameters = owners.query.sql_with_params()
     return statement, parameters
+
+
+class CheckedSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]  # the package ships no types
+    """The documentation describes it as the framework's own."""
+
+    target_class = CheckedSessionAuthentication
 
 
 class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # nor does this one

@@ -18,6 +18,7 @@ _KEY: Final = OpenApiParameter(
     f"name, the request is not carried out again: the answer of the first time is given, with `{REPLAYED}: true`.",
 )
 _RATE: Final = "Too many requests within a minute; `Retry-After` says when to ask again."
+_BAD_KEY: Final = "The `Idempotency-Key` is none that is taken."
 _IN_FLIGHT: Final = "The request of this `Idempotency-Key` is being carried out."
 _REUSED: Final = "The `Idempotency-Key` was given to another request."
 
@@ -39,7 +40,7 @@ class ApiSchema(AutoSchema):
             operation["description"] = f"{operation['description']}\n\nA token needs the scope `{scope}`."
         refusals = {"429": _RATE}
         if self._is_idempotent():
-            refusals |= {"409": _IN_FLIGHT, "422": _REUSED}
+            refusals |= {"400": _BAD_KEY, "409": _IN_FLIGHT, "422": _REUSED}
         for status, description in refusals.items():
             known = operation["responses"].get(status)
             content = operation["responses"]["401"]["content"]
