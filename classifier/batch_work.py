@@ -13,9 +13,9 @@ from django.db import transaction
 from classifier.archives import Entry, Survey, read_entries, survey_archive
 from classifier.batch_keeper import Keeper
 from classifier.batch_metrics import measure_batch
-from classifier.batch_pipeline import Answered, Pipeline
+from classifier.batch_pipeline import CORES, Answered, Pipeline
 from classifier.images import ImageRejected
-from classifier.inference import ModelNotReady, load_predictor, predictor
+from classifier.inference import ModelNotReady, champion_slot, load_predictor, predictor
 from classifier.labels import find_expected
 from classifier.models import BatchItem, BatchJob
 from training.publishing import do_beside_lease, insist
@@ -37,6 +37,17 @@ logger = logging.getLogger(__name__)
 
 class ModelGoneError(Exception):
     """The model with which a batch began cannot be loaded any more; the message is a sentence for its owner."""
+
+
+def find_champion() -> Predictor:
+    """Return the model that answers now; nobody waits here, so that a swap under way is waited for.
+
+    Raises:
+        ModelNotReady: there is none.
+    """
+    predictor()
+    champion_slot.settle()
+    return predictor()
 
 
 class BatchWork:
@@ -96,9 +107,9 @@ class BatchWork:
         """
         version = self._job.model_version
         if version is None:
-            return predictor()
+            return find_champion()
         try:
-            model = load_predictor(version)
+            model = load_predictor(version, processes=CORES)
         except ModelNotReady as error:
             logger.error("%s: %s", self._job, error)
             message = (

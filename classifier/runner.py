@@ -10,8 +10,8 @@ from django.utils import translation
 
 from classifier.archives import ArchiveRejected
 from classifier.batch_keeper import Keeper, StopAskedError
-from classifier.batch_work import BatchWork, ModelGoneError
-from classifier.inference import ModelNotReady, predictor
+from classifier.batch_work import BatchWork, ModelGoneError, find_champion
+from classifier.inference import ModelNotReady
 from classifier.models import BatchJob
 from classifier.querysets import BatchJobQuerySet
 from training.choices import Reason
@@ -59,7 +59,7 @@ def _takeable() -> BatchJobQuerySet:
     if not waiting.filter(model_version=None).exists():
         return waiting
     try:
-        predictor()
+        find_champion()
     except ModelNotReady as error:
         logger.warning("New batches wait: %s", error)
         return waiting.exclude(model_version=None)

@@ -237,6 +237,15 @@ class TestModel:
         job.refresh_from_db()
         assert job.status == "succeeded"
 
+    def test_it_begins_with_the_champion_of_that_moment(
+        self, user: User, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("classifier.inference.CHECK_SECONDS", 0.0)
+        assert carry_out(request(user, pictures(1))).model_version == champion
+        other = register_version(shift=1)
+        crown(other)
+        assert carry_out(request(user, pictures(1))).model_version == other
+
     def test_it_fails_with_a_reason_when_its_model_is_gone(
         self, user: User, champion: ModelVersion, tmp_path: Path
     ) -> None:
