@@ -15,10 +15,11 @@ from django.db.models.functions import Now
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric, SummaryMetricFamily
 from prometheus_client.registry import Collector
 
-from classifier.models import Prediction
+from classifier.models import BatchJob, Prediction
 from training.choices import Cause, JobStatus
+from training.job_kinds import job_models
 from training.models import EpochMetric, Transition
-from training.services.watching import job_models, report_queues, report_workers, span
+from training.services.watching import report_queues, report_workers, span
 
 
 class SiteCollector(Collector):
@@ -33,6 +34,7 @@ class SiteCollector(Collector):
         yield _workers()
         yield from _queues()
         yield GaugeMetricFamily("cifarsite_predictions", "Predictions kept.", value=Prediction.objects.count())
+        yield _batch_pictures()
 
 
 def _gauge(name: str, text: str, labels: Iterable[str]) -> GaugeMetricFamily:
@@ -98,6 +100,14 @@ def _last_epochs() -> Iterable[Any]:
     newest = EpochMetric.objects.filter(run=OuterRef("run")).order_by("-phase", "-epoch").values("pk")[:1]
     last = EpochMetric.objects.filter(run__status=JobStatus.RUNNING, pk=Subquery(newest))
     return last.order_by("run").values("run_id", "seconds")
+
+
+def _batch_pictures() -> Metric:
+    family = _gauge("batch_pictures", "Pictures of the batches that are kept, by what became of them.", ["outcome"])
+    kept = BatchJob.objects.aggregate(done=Sum("progress_done", default=0), refused=Sum("error_count", default=0))
+    family.add_metric(["answered"], kept["done"] - kept["refused"])
+    family.add_metric(["refused"], kept["refused"])
+    return family
 
 
 def _workers() -> Metric:

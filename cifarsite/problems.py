@@ -26,6 +26,7 @@ from django.utils.translation import gettext_lazy
 from rest_framework import exceptions
 
 from cifarsite import error_pages
+from classifier.archives import ArchiveRejected
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from training.api.bounded import FormError
@@ -120,8 +121,9 @@ _EXPECTED: Final[tuple[tuple[tuple[type[Exception], ...], int, LazyFault], ...]]
 
 def _expected(error: Exception) -> tuple[int, Fault] | None:
     """Return status and fault of an exception that the framework of the API does not know."""
-    if isinstance(error, ImageRejected):
-        return error.status, Fault("file", error.code, str(error.detail))
+    if isinstance(error, ImageRejected | ArchiveRejected):
+        location = "file" if isinstance(error, ImageRejected) else "archive"
+        return error.status, Fault(location, error.code, str(error.detail))
     if isinstance(error, MultiPartParserError | UnreadablePostError):
         return 400, Fault("body", "malformed", str(error) if isinstance(error, FormError) else _describe_form())
     if isinstance(error, ServiceError):

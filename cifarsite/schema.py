@@ -7,6 +7,7 @@ from typing import Any, Final
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
+from classifier.api.naming import NamingView
 from training.api.idempotency import HEADER, REPLAYED
 from training.api.scopes import stated_scope
 
@@ -18,6 +19,7 @@ _KEY: Final = OpenApiParameter(
     f"name, the request is not carried out again: the answer of the first time is given, with `{REPLAYED}: true`.",
 )
 _RATE: Final = "Too many requests within a minute; `Retry-After` says when to ask again."
+_BAD_LANGUAGE: Final = "`lang` is no language that is spoken here."
 _BAD_KEY: Final = "The `Idempotency-Key` is none that is taken."
 _IN_FLIGHT: Final = "The request of this `Idempotency-Key` is being carried out."
 _REUSED: Final = "The `Idempotency-Key` was given to another request."
@@ -38,10 +40,12 @@ class ApiSchema(AutoSchema):
             return operation
         if scope := stated_scope(self.view, self.method):
             operation["description"] = f"{operation['description']}\n\nA token needs the scope `{scope}`."
-        refusals = {"429": _RATE}
+        refusals = [("429", _RATE)]
+        if isinstance(self.view, NamingView):
+            refusals.append(("400", _BAD_LANGUAGE))
         if self._is_idempotent():
-            refusals |= {"400": _BAD_KEY, "409": _IN_FLIGHT, "422": _REUSED}
-        for status, description in refusals.items():
+            refusals += [("400", _BAD_KEY), ("409", _IN_FLIGHT), ("422", _REUSED)]
+        for status, description in refusals:
             known = operation["responses"].get(status)
             content = operation["responses"]["401"]["content"]
             text = f"{known['description']} {description}" if known else description

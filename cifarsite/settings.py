@@ -227,7 +227,7 @@ CELERY_TASK_IGNORE_RESULT = True  # the database is the truth
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}}
+CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}, "classifier.execute_*": {"queue": "inference"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
@@ -346,6 +346,7 @@ SPECTACULAR_SETTINGS = {
         {"name": name}
         for name in (
             "Pictures",
+            "Batches",
             "History",
             "Model",
             "Models",
@@ -379,8 +380,14 @@ BATCH_MAX_IMAGES = _number("CIFARSITE_BATCH_MAX_IMAGES", 32, minimum=1, maximum=
 BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
 ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
 PACKAGE_MAX_BYTES = _number("CIFARSITE_PACKAGE_MAX_MIB", 256, minimum=1, maximum=4096) * MEBIBYTE
+ARCHIVE_MAX_ITEMS = _number("CIFARSITE_ARCHIVE_MAX_ITEMS", 100_000, minimum=1, maximum=1_000_000)  # of a batch job
+BATCH_FORM_MAX_FILES = _number("CIFARSITE_BATCH_FORM_MAX_FILES", 1000, minimum=1, maximum=10_000)
+BATCH_JOBS_PER_USER = _number("CIFARSITE_BATCH_JOBS_PER_USER", 10)  # waiting and running; 0: no limit
+BATCH_ARCHIVE_DAYS = _number("CIFARSITE_BATCH_ARCHIVE_DAYS", 7, maximum=3650)  # after the job's end
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
-DATA_UPLOAD_MAX_NUMBER_FILES = max(100, BATCH_MAX_IMAGES + 1)  # one too many is answered with how many may be
+FORM_MAX_FILES = 100  # of any form but those that are for more
+# Of the forms that are; one too many is answered with how many may be.
+DATA_UPLOAD_MAX_NUMBER_FILES = max(FORM_MAX_FILES, BATCH_FORM_MAX_FILES, BATCH_MAX_IMAGES) + 1
 # Larger uploads are streamed to a temporary file; this bounds what a form may hold in memory.
 FILE_UPLOAD_MAX_MEMORY_SIZE = IMAGE_MAX_BYTES
 FILE_UPLOAD_HANDLERS = [

@@ -9,6 +9,8 @@ from __future__ import annotations
 import tempfile
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
@@ -16,9 +18,14 @@ from django.core.files.uploadhandler import FileUploadHandler
 class NamelessFileUploadHandler(FileUploadHandler):
     """Streams an upload to a temporary file that nobody can find. It takes whatever reaches it."""
 
+    _files = 0
+
     def new_file(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's signature
         """Begin a file."""
         super().new_file(*args, **kwargs)
+        self._files += 1
+        if self._files > settings.FORM_MAX_FILES:  # each keeps a file open
+            raise TooManyFilesSent
         self._file = tempfile.TemporaryFile()  # noqa: SIM115  # the UploadedFile closes it
 
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:

@@ -1,4 +1,4 @@
-"""Predictions in the admin panel: how many, of what and by which model; never whose, never a picture."""
+"""Predictions and batches in the admin panel: how many, by which model; never whose, never a picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 
 from classifier.choices import Source
-from classifier.models import Prediction
+from classifier.models import BatchJob, Prediction
+from training.admin.base import ReadOnlyAdmin
 from training.class_names import display_name
 
 
@@ -59,3 +60,17 @@ class PredictionAdmin(admin.ModelAdmin[Prediction]):
 def _counts(field: str) -> list[tuple[Any, int]]:
     """Count predictions by a field, the most frequent value first."""
     return list(Prediction.objects.order_by().values_list(field).annotate(n=Count("pk")).order_by("-n", field))
+
+
+@admin.register(BatchJob)
+class BatchJobAdmin(ReadOnlyAdmin[BatchJob]):
+    """Batches by number: how far they are, never whose, never a picture's name or an answer."""
+
+    list_display = ["__str__", "status", "reason", "progress_done", "progress_total", "error_count", "requested_at"]
+    list_display_links = None
+    list_filter = ["status", "reason"]
+    date_hierarchy = "requested_at"
+
+    def has_view_permission(self, request: HttpRequest, obj: BatchJob | None = None) -> bool:
+        """Show the list and no page for one."""
+        return obj is None and super().has_view_permission(request, obj)

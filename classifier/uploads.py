@@ -48,10 +48,16 @@ class PictureUploadHandler(FileUploadHandler):
         )
 
 
-class _StrictFormReader(FormReader):
+class StrictFormReader(FormReader):
     """Refuses bad names where Django repairs them silently."""
 
     def sanitize_file_name(self, file_name: str) -> str | None:
+        """Return a file's name as it may be kept.
+
+        Raises:
+            FormError: it cannot be accepted.
+            TooManyFilesSent: the form has more files than it may.
+        """
         fault = find_name_fault(file_name)
         if fault:
             raise FormError(fault)
@@ -69,6 +75,10 @@ def bound_form(request: HttpRequest, *, pictures: int, max_bytes: int) -> None:
     Raises:
         RequestDataTooBig: the request declares more than that.
     """
-    overhead = (pictures - 1) * FORM_OVERHEAD_BYTES
-    bound_upload(request, max_bytes=max_bytes + overhead, reader=_StrictFormReader)
+    bound_upload(
+        request,
+        max_bytes=max_bytes + (pictures - 1) * FORM_OVERHEAD_BYTES,
+        most_files=max(pictures + 1, settings.FORM_MAX_FILES),
+        reader=StrictFormReader,
+    )
     request.upload_handlers = [PictureUploadHandler(request)]

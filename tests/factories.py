@@ -17,7 +17,7 @@ from factory.django import DjangoModelFactory
 
 from cifarsite.accounts.models import User
 from classifier.choices import Source
-from classifier.models import Prediction
+from classifier.models import BatchJob, Prediction
 from tests.tiny_model import build_package, picture
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, ModelState
 from training.engine.config import TrainConfig
@@ -130,6 +130,17 @@ def in_state(status: JobStatus) -> dict[str, Any]:
         "lease_until": now + timedelta(seconds=45) if status == JobStatus.RUNNING else None,
         "finished_at": now if status in TERMINAL_STATUSES else None,
     }
+
+
+class BatchJobFactory(JobFactory):
+    """A queued batch whose archive is gone."""
+
+    class Meta:
+        model = BatchJob
+
+    owner = declare.SubFactory(UserFactory)
+    source = Source.API
+    archive_bytes = 1000
 
 
 class DatasetImportFactory(JobFactory):

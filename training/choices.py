@@ -30,6 +30,7 @@ class Reason(models.TextChoices):
 
     BAD_CONFIG = "bad_config", _("The settings cannot be used")
     BAD_DATASET = "bad_dataset", _("The dataset cannot be used")
+    BAD_ARCHIVE = "bad_archive", _("The archive cannot be used")
     BAD_PACKAGE = "bad_package", _("The trained model could not be verified")
     DIVERGED = "diverged", _("The loss became infinite or undefined")
     OUT_OF_MEMORY = "out_of_memory", _("The memory was not enough")

@@ -104,6 +104,20 @@ def hold_devices(count: int) -> Iterator[HeldDevices | None]:
             yield HeldDevices(ids=tuple(gpus[number].id for number in held) if gpus else ())
 
 
+@contextlib.contextmanager
+def hold_place(name: str) -> Iterator[bool]:
+    """Hold the only place of this machine for something, unless somebody has it.
+
+    Args:
+        name: For what.
+
+    Yields:
+        Whether it is ours until the context ends.
+    """
+    with contextlib.ExitStack() as locks:
+        yield _lock(name, locks)
+
+
 def _lock(name: str, locks: contextlib.ExitStack) -> bool:
     """Take the lock of one device for as long as `locks` is open, unless somebody has it."""
     folder = Path(settings.VAR) / "devices"

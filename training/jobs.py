@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 from django.conf import settings
@@ -49,6 +49,8 @@ class Job(models.Model):
     """
 
     queue: ClassVar[QueueName] = QueueName.TRAINING
+    task: ClassVar[str]  # Celery's name of what carries the job out
+    upload_field: ClassVar[str] = ""  # which field names the upload that is the job's own, where there is one
 
     status = models.CharField(_("status"), max_length=16, choices=JobStatus.choices, default=JobStatus.QUEUED)
     reason = models.CharField(_("reason"), max_length=32, choices=Reason.choices, blank=True, default="")
@@ -125,6 +127,16 @@ class Job(models.Model):
     def kind(cls) -> str:
         """Return the name of this kind of job, as its history has it."""
         return str(cls._meta.model_name)
+
+    @classmethod
+    def uploads_in_use(cls) -> Iterable[str]:
+        """Return the uploads without which a job of this kind could not be carried out any more."""
+        return ()
+
+    @classmethod
+    def dispensable_uploads(cls) -> Iterable[str]:
+        """Return the uploads of ended jobs of this kind that were kept for long enough."""
+        return ()
 
     def submit(self) -> None:
         """∅ → QUEUED: insert the row and the first entry of its history."""

@@ -1,6 +1,6 @@
 """What may be removed from the store and from this machine, and why.
 
-Never what a row names: a dataset, a model version, the source of an import, the checkpoint of a run that may go on.
+Never what a row needs: a dataset, a model version, the source of an import, the checkpoint of a run that may go on.
 What was written within the last day stays too: its row may be about to be.
 """
 
@@ -21,6 +21,7 @@ from django.db.models.functions import Now
 
 from training.checkpoints import CheckpointName, find_earlier, parse_location
 from training.choices import TERMINAL_STATUSES
+from training.job_kinds import forget_upload, is_named_upload, job_models, named_uploads
 from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
 from training.storage import CHECKPOINTS, DATASETS, DRAFTS, IMPORTS, MODELS, RUNS, UPLOADS, Stored, artifacts
 from training.store import describe, is_remote, list_stored, remove, remove_local
@@ -57,9 +58,11 @@ class Removable:
             with contextlib.suppress(OSError):  # not empty
                 artifacts(self.location).parent.rmdir()
             return
+        forget_upload(self.location)
         named_by = TrainingRun.objects.filter(checkpoint=self.location, status__in=TERMINAL_STATUSES)
         named_by.update(checkpoint="", checkpoint_sha256="")
-        if not TrainingRun.objects.filter(checkpoint=self.location).exists():  # resumed or continued meanwhile
+        is_named = TrainingRun.objects.filter(checkpoint=self.location).exists() or is_named_upload(self.location)
+        if not is_named:  # nobody resumed or continued it meanwhile
             remove(self.location)
 
 
@@ -74,7 +77,8 @@ def find_removable(*, older_than_days: int | None = None) -> list[Removable]:
     """
     days = settings.CHECKPOINT_DAYS if older_than_days is None else older_than_days
     checkpoints = _find_dispensable_checkpoints(timedelta(days=days))
-    return [*find_orphans(older_than_seconds=DAY_SECONDS), *checkpoints, *_find_working_folders()]
+    uploads = _find_dispensable_uploads()
+    return [*find_orphans(older_than_seconds=DAY_SECONDS), *checkpoints, *uploads, *_find_working_folders()]
 
 
 def find_orphans(*, older_than_seconds: float) -> list[Removable]:
@@ -108,7 +112,7 @@ def _find_unnamed() -> Iterator[tuple[Removable, float]]:
     named = {
         DATASETS: (set(Dataset.objects.values_list("location", flat=True)), "no dataset names it"),
         MODELS: (set(ModelVersion.objects.values_list("location", flat=True)), "no model version names it"),
-        UPLOADS: (set(DatasetImport.objects.values_list("source_path", flat=True)), "no import names it"),
+        UPLOADS: (named_uploads(), "no job names it"),
     }
     for folder, (locations, why) in named.items():
         for stored in list_stored(folder):
@@ -146,6 +150,15 @@ def _find_dispensable_checkpoints(age: timedelta) -> Iterator[Removable]:
                 yield Removable(name.location, stored.size_bytes, why)
             elif name not in kept and stored.age_seconds >= DAY_SECONDS:
                 yield Removable(name.location, stored.size_bytes, f"run {run} has ended and has a newer checkpoint")
+
+
+def _find_dispensable_uploads() -> Iterator[Removable]:
+    """Those that ended jobs kept for as long as they should."""
+    kept = {location: model for model in job_models() for location in model.dispensable_uploads()}
+    for stored in list_stored(UPLOADS) if kept else ():
+        if stored.location in kept:
+            why = f"the {kept[stored.location]._meta.verbose_name} that it was sent for has ended"
+            yield Removable(stored.location, stored.size_bytes, why)
 
 
 def _find_working_folders() -> Iterator[Removable]:

@@ -13,7 +13,7 @@ from django.db import transaction
 
 from training.choices import JobStatus, Reason
 from training.devices import HeldDevices, fits_this_machine, hold_devices
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, ring
+from training.doorbell import ring
 from training.exceptions import FenceLostError
 from training.import_work import ImportWork
 from training.job_log import bind_job
@@ -46,7 +46,7 @@ def execute_run(pk: int, *, listener: Listener = ignore_event, timings: Timings 
     if run is not None:
         with hold_devices(run.device_count) as devices:
             if devices is not None:
-                _carry_out(TrainingRun, pk, _train(devices, listener=listener, timings=timings))
+                carry_out(TrainingRun, pk, _train(devices, listener=listener, timings=timings))
 
 
 def execute_next_run(*, timings: Timings = TIMINGS) -> None:
@@ -60,9 +60,9 @@ def execute_next_run(*, timings: Timings = TIMINGS) -> None:
         with hold_devices(run.device_count) as devices:
             if devices is None:
                 return
-            if _carry_out(TrainingRun, run.pk, _train(devices, listener=ignore_event, timings=timings)):
+            if carry_out(TrainingRun, run.pk, _train(devices, listener=ignore_event, timings=timings)):
                 break
-    _ring_for_next(TrainingRun, EXECUTE_RUN)
+    ring_for_next(TrainingRun)
 
 
 def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timings = TIMINGS) -> None:
@@ -77,17 +77,17 @@ def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timin
     def work(job: DatasetImport) -> None:
         _execute(job, ImportWork(job, listener=listener), timings=timings)
 
-    _carry_out(DatasetImport, pk, work)
+    carry_out(DatasetImport, pk, work)
 
 
 def execute_next_import() -> None:
     """Carry out the import whose turn it is, whichever it was that somebody rang for."""
     for pk in DatasetImport.objects.claimable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]:
-        if _carry_out(
+        if carry_out(
             DatasetImport, pk, lambda job: _execute(job, ImportWork(job, listener=ignore_event), timings=TIMINGS)
         ):
             break
-    _ring_for_next(DatasetImport, EXECUTE_IMPORT)
+    ring_for_next(DatasetImport)
 
 
 def _train(devices: HeldDevices, *, listener: Listener, timings: Timings) -> Callable[[TrainingRun], None]:
@@ -99,7 +99,7 @@ def _train(devices: HeldDevices, *, listener: Listener, timings: Timings) -> Cal
     return work
 
 
-def _carry_out(model: type[_JobT], pk: int, work: Callable[[_JobT], None]) -> bool:
+def carry_out(model: type[_JobT], pk: int, work: Callable[[_JobT], None]) -> bool:
     """Claim a job and do its work, unless it is not to be had, or this worker shuts down and leaves it to another.
 
     Returns:
@@ -114,11 +114,11 @@ def _carry_out(model: type[_JobT], pk: int, work: Callable[[_JobT], None]) -> bo
     return job is not None
 
 
-def _ring_for_next(model: type[Job], task: str) -> None:
+def ring_for_next(model: type[Job]) -> None:
     """Wake a worker for the job whose turn it is now: what has just ended may be what it waited for."""
     first = model.objects.claimable().in_turn().values_list("pk", flat=True).first()
     if first is not None:
-        ring(task, first)
+        ring(model.task, first)
 
 
 def _execute(job: Job, work: Work, *, environment: Mapping[str, str] = MappingProxyType({}), timings: Timings) -> None:
@@ -139,7 +139,7 @@ def _run_engine(job: Job, work: Work, *, environment: Mapping[str, str], timings
         outcome = supervise(job, work.prepare(), sink=work.recorder, environment=environment, timings=timings)
         work.recorder.settle()
     except OSError as error:
-        return _describe_os_error(error)
+        return describe_os_error(error)
     return outcome
 
 
@@ -156,7 +156,7 @@ def _settle(job: Job, work: Work, outcome: Outcome, *, timings: Timings) -> JobS
         except UnusableResultError as error:
             outcome = Outcome(ending=Ending.FAILED, log_tail=outcome.log_tail, reason=error.reason, detail=str(error))
         except OSError as error:
-            outcome = _describe_os_error(error, log_tail=outcome.log_tail)
+            outcome = describe_os_error(error, log_tail=outcome.log_tail)
         else:
             return JobStatus.SUCCEEDED
     write_until_lease_ends(partial(_end_without_result, job, outcome), timings=timings)
@@ -178,7 +178,7 @@ def _end_without_result(job: Job, outcome: Outcome) -> None:
             job.lose(reason=outcome.reason, detail=outcome.detail)
 
 
-def _describe_os_error(error: OSError, *, log_tail: str = "") -> Outcome:
+def describe_os_error(error: OSError, *, log_tail: str = "") -> Outcome:
     """Turn a file that cannot be written, or a process that cannot be started, into a failure."""
     logger.warning("A job fails", exc_info=error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

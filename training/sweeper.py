@@ -16,8 +16,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from training.choices import TERMINAL_STATUSES, JobStatus, QueueName
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, count_messages, ring
+from training.doorbell import MIRROR_CHAMPION, MIRROR_RUN, count_messages, ring
 from training.import_work import remove_traces
+from training.job_kinds import is_named_upload, job_models
 from training.jobs import Job
 from training.mirror import runs_behind
 from training.models import DatasetImport, Promotion, TrainingRun, Worker
@@ -36,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 def sweep() -> None:
     """Take back jobs whose worker is gone, ring for those that wait, and remove what ended jobs left."""
-    for model in (TrainingRun, DatasetImport):
+    for model in job_models():
         _take_back(model)
     _abandon_followers()
     _ring_again()
@@ -67,15 +68,21 @@ def _ring_again() -> None:
 
     Never for more than that, or the messages of a queue behind a long run would grow without end.
     """
+    for queue in QueueName:
+        _ring_again_in(queue)
+
+
+def _ring_again_in(queue: QueueName) -> None:
     waiting = [
-        (task, pk, fence)
-        for model, task in ((TrainingRun, EXECUTE_RUN), (DatasetImport, EXECUTE_IMPORT))
+        (model.task, pk, fence)
+        for model in job_models()
+        if model.queue == queue
         for pk, fence in model.objects.claimable().in_turn().values_list("pk", "fence")[:_RUNG_AT_ONCE]
     ]
     if not waiting:
         return
     try:
-        missing = len(waiting) - count_messages(QueueName.TRAINING)
+        missing = len(waiting) - count_messages(queue)
     except OperationalError as error:
         logger.warning("The broker does not answer: %s", error)
         return
@@ -136,7 +143,7 @@ def _remove_leftovers() -> None:
 
 
 def _remove_orphan_uploads() -> None:
-    """Remove uploads that no import names: the web process was killed while it took them in."""
+    """Remove uploads that no job names: the web process was killed while it took them in."""
     folder = artifacts(UPLOADS)
     if not folder.is_dir():
         return
@@ -144,5 +151,5 @@ def _remove_orphan_uploads() -> None:
         now = os.fstat(probe.fileno()).st_mtime
     for path in folder.iterdir():
         is_old = now - path.stat().st_mtime > _ORPHAN_SECONDS
-        if is_old and not DatasetImport.objects.filter(source_path=f"{UPLOADS}/{path.name}").exists():
+        if is_old and not is_named_upload(f"{UPLOADS}/{path.name}"):
             path.unlink(missing_ok=True)

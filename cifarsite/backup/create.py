@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from cifarsite.backup.archive import ArchiveWriter, BackupError, write_archive
 from cifarsite.backup.rows import dump_rows, list_applied, snapshot
-from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
+from training.job_kinds import uploads_in_use
+from training.models import Dataset, ModelVersion, TrainingRun
 from training.store import fetch, lend
 
 # A run under way replaces its checkpoints; the moment is chosen again when it did so just then.
@@ -67,11 +68,10 @@ def _take_snapshot(scratch: Path) -> tuple[list[Path], dict[str, Path], list[str
 def _list_locations() -> tuple[list[str], list[str]]:
     """Return what rows name: the checkpoints that may be replaced at any moment, and what stays."""
     passing = TrainingRun.objects.exclude(checkpoint="").values_list("checkpoint", flat=True)
-    uploads = DatasetImport.objects.active().filter(owns_source=True).exclude(source_path="")
     lasting = [
         *Dataset.objects.order_by("pk").values_list("location", flat=True),
         *ModelVersion.objects.order_by("pk").values_list("location", flat=True),
-        *uploads.order_by("pk").values_list("source_path", flat=True),
+        *uploads_in_use(),
     ]
     return sorted(set(passing)), lasting
 

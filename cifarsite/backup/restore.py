@@ -8,15 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from django.apps import apps
 from django.db import transaction
 
 from cifarsite.backup.archive import BackupError, Manifest, extract, verify_archive
 from cifarsite.backup.rows import find_rows, list_known, load_rows
 from cifarsite.bootstrap import StartError, check_folders, prepare_database
 from training.choices import JobStatus
-from training.jobs import Job
-from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
+from training.job_kinds import job_models, uploads_in_use
+from training.models import Dataset, ModelVersion, TrainingRun
 from training.storage import DATASETS, DRAFTS, MODELS, RUNS, UPLOADS, artifacts
 from training.store import list_stored, publish, remove
 
@@ -86,10 +85,9 @@ def _require_no_artifacts() -> None:
 
 
 def _give_back_jobs() -> None:
-    for model in apps.get_models():
-        if issubclass(model, Job):
-            for job in model.objects.filter(status=JobStatus.RUNNING):
-                job.release()
+    for model in job_models():
+        for job in model.objects.filter(status=JobStatus.RUNNING):
+            job.release()
 
 
 def _place_files(draft: Path) -> None:
@@ -106,11 +104,8 @@ def _place_files(draft: Path) -> None:
 
 def _list_named() -> list[str]:
     checkpoints = TrainingRun.objects.exclude(checkpoint="").values_list("checkpoint", flat=True)
-    uploads = (
-        DatasetImport.objects.filter(owns_source=True).exclude(source_path="").values_list("source_path", flat=True)
-    )
     versions = ModelVersion.objects.values_list("location", flat=True)
-    return sorted({*checkpoints, *uploads, *versions, *Dataset.objects.values_list("location", flat=True)})
+    return sorted({*checkpoints, *uploads_in_use(), *versions, *Dataset.objects.values_list("location", flat=True)})
 
 
 @contextmanager

@@ -2,13 +2,20 @@
 
 from django.urls import path
 
-from classifier.api import export_views, model_views, picture_views, prediction_views
+from classifier.api import batch_views, export_views, model_views, picture_views, prediction_views
 
 urlpatterns = [
     path("classes", model_views.ClassesView.as_view(), name="classes"),
     path("model/info", model_views.ModelInfoView.as_view(), name="model_info"),
     path("predict", picture_views.PredictView.as_view(), name="predict"),
     path("batch_predict", picture_views.BatchPredictView.as_view(), name="batch_predict"),
+    path("batches", batch_views.BatchesView.as_view(), name="batches"),
+    path("batches/<int:pk>", batch_views.BatchDetailView.as_view(), name="batch"),
+    path("batches/<int:pk>/cancel", batch_views.BatchCancelView.as_view(), name="batch_cancel"),
+    path("batches/<int:pk>/resume", batch_views.BatchResumeView.as_view(), name="batch_resume"),
+    path("batches/<int:pk>/items", batch_views.BatchItemsView.as_view(), name="batch_items"),
+    path("batches/<int:pk>/results.csv", batch_views.BatchCsvView.as_view(), name="batch_csv"),
+    path("batches/<int:pk>/results.jsonl", batch_views.BatchJsonLinesView.as_view(), name="batch_jsonl"),
     path("predict_base64", picture_views.EncodedPredictView.as_view(), name="predict_base64"),
     path("predictions", prediction_views.PredictionsView.as_view(), name="predictions"),
     path("predictions/delete", prediction_views.PredictionDeletionView.as_view(), name="predictions_delete"),

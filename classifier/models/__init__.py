@@ -1,5 +1,6 @@
 """The tables of the classifier application."""
 
+from classifier.models.batch import BatchItem, BatchJob
 from classifier.models.prediction import Prediction
 
-__all__ = ["Prediction"]
+__all__ = ["BatchItem", "BatchJob", "Prediction"]

@@ -410,6 +410,13 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
     assert {path.removeprefix("/api/v1"): set(item) for path, item in schema["paths"].items()} == {
         "/": {"get"},
         "/batch_predict": {"post"},
+        "/batches": {"get", "post"},
+        "/batches/{id}": {"delete", "get"},
+        "/batches/{id}/cancel": {"post"},
+        "/batches/{id}/items": {"get"},
+        "/batches/{id}/results.csv": {"get"},
+        "/batches/{id}/results.jsonl": {"get"},
+        "/batches/{id}/resume": {"post"},
         "/classes": {"get"},
         "/datasets": {"get"},
         "/datasets/{id}": {"get"},

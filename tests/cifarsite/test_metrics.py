@@ -14,6 +14,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from classifier.models import Prediction
 from tests.factories import (
+    BatchJobFactory,
     DatasetImportFactory,
     EpochMetricFactory,
     PredictionFactory,
@@ -57,8 +58,14 @@ def test_jobs_by_kind_and_state() -> None:
     TrainingRunFactory.create_batch(2)
     TrainingRunFactory.create(status=JobStatus.RUNNING)
     DatasetImportFactory.create(status=JobStatus.FAILED)
+    BatchJobFactory.create(status=JobStatus.RUNNING)
     found = [line for line in lines() if line.startswith("cifarsite_jobs{")]
     assert found == [
+        'cifarsite_jobs{kind="batchjob",state="queued"} 0.0',
+        'cifarsite_jobs{kind="batchjob",state="running"} 1.0',
+        'cifarsite_jobs{kind="batchjob",state="succeeded"} 0.0',
+        'cifarsite_jobs{kind="batchjob",state="failed"} 0.0',
+        'cifarsite_jobs{kind="batchjob",state="cancelled"} 0.0',
         'cifarsite_jobs{kind="datasetimport",state="queued"} 0.0',
         'cifarsite_jobs{kind="datasetimport",state="running"} 0.0',
         'cifarsite_jobs{kind="datasetimport",state="succeeded"} 0.0',
@@ -168,7 +175,7 @@ def test_predictions() -> None:
 def test_more_rows_cost_no_more_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     now = timezone.now()
     for number in range(3):
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(20):
             read()
         for run in TrainingRunFactory.create_batch(2, status=JobStatus.RUNNING):
             EpochMetricFactory.create(run=run)

@@ -15,7 +15,8 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, User
 from tests.api_fixtures import make_token
-from tests.factories import PredictionFactory, UserFactory
+from tests.factories import BatchJobFactory, PredictionFactory, UserFactory
+from training.choices import JobStatus
 
 pytestmark = pytest.mark.django_db
 
@@ -26,6 +27,15 @@ NOT_OURS: Final = ("accounts/", "admin/", "i18n/")
 
 def prediction_of(owner: User) -> object:
     return PredictionFactory.create(owner=owner).pk
+
+
+def batch_of(owner: User) -> object:
+    """One that has ended and may go on."""
+    return BatchJobFactory.create(owner=owner, status=JobStatus.CANCELLED, archive="uploads/some").pk
+
+
+def waiting_batch_of(owner: User) -> object:
+    return BatchJobFactory.create(owner=owner).pk
 
 
 def token_of(owner: User) -> object:
@@ -43,6 +53,15 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
+    **{
+        f"batches/<int:pk>/{page}": batch_of
+        for page in ("", "live/", "cancel/", "resume/", "delete/", "results.csv", "results.jsonl")
+    },
+    **{
+        f"api/v1/batches/<int:pk>{part}": batch_of
+        for part in ("", "/resume", "/items", "/results.csv", "/results.jsonl")
+    },
+    "api/v1/batches/<int:pk>/cancel": waiting_batch_of,
 }
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
@@ -121,4 +140,4 @@ def test_its_owner_finds_it(champion: object, template: str) -> None:
     found = {client.generic(verb.upper(), path, *body).status_code for verb, *body in [("get",), ("post",), label]}
     found.add(client.delete(path).status_code)
     assert 404 not in found
-    assert found & {200, 204, 302}
+    assert found & {200, 202, 204, 302}

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import IO, Any, Final, Protocol, cast
 
-from django.core.exceptions import RequestDataTooBig
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.core.files.uploadedfile import UploadedFile
 from django.http import HttpRequest, QueryDict
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
@@ -53,22 +54,39 @@ class FormError(MultiPartParserError):
 
 
 class FormReader(MultiPartParser):
-    """Django's reader of forms, which tells how a whole form ends."""
+    """Django's reader of forms, which tells how a whole form ends and counts its files by the form's own limit."""
+
+    most_files = 0
 
     _boundary: bytes
+    _seen_files = 0
 
     @property
     def closing_boundary(self) -> bytes:
         """What a whole form ends with."""
         return b"--" + self._boundary + b"--"
 
+    def sanitize_file_name(self, file_name: str) -> str | None:
+        """Count a file, whose name is all that is known yet.
 
-def bound_upload(request: HttpRequest, *, max_bytes: int, reader: type[FormReader] = FormReader) -> None:
+        Raises:
+            TooManyFilesSent: the form has more of them than it may.
+        """
+        self._seen_files += 1
+        if self._seen_files > self.most_files:
+            raise TooManyFilesSent
+        return super().sanitize_file_name(file_name)
+
+
+def bound_upload(
+    request: HttpRequest, *, max_bytes: int, most_files: int | None = None, reader: type[FormReader] = FormReader
+) -> None:
     """Prepare `request`, before anything reads its body, so that no more is ever taken in than a form may hold.
 
     Args:
         request: A form with files, or anything else with a body.
         max_bytes: What it may have, besides `FORM_OVERHEAD_BYTES`.
+        most_files: How many files it may have; by default as many as any form.
         reader: How the form is read.
 
     Raises:
@@ -76,7 +94,8 @@ def bound_upload(request: HttpRequest, *, max_bytes: int, reader: type[FormReade
     """
     limit = max_bytes + FORM_OVERHEAD_BYTES
     bound_body(request, limit=limit)
-    request.parse_file_upload = partial(_parse, request, limit, reader)  # type: ignore[method-assign]
+    most_files = settings.FORM_MAX_FILES if most_files is None else most_files
+    request.parse_file_upload = partial(_parse, request, limit, most_files, reader)  # type: ignore[method-assign]
 
 
 def bound_body(request: HttpRequest, *, limit: int) -> None:
@@ -94,8 +113,13 @@ def bound_body(request: HttpRequest, *, limit: int) -> None:
         request.META["CONTENT_LENGTH"] = str(limit)
 
 
-def _parse(
-    request: HttpRequest, limit: int, reader: type[FormReader], meta: Mapping[str, Any], stream: _Readable
+def _parse(  # noqa: PLR0917  # Django calls it with the last two
+    request: HttpRequest,
+    limit: int,
+    most_files: int,
+    reader: type[FormReader],
+    meta: Mapping[str, Any],
+    stream: _Readable,
 ) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]:
     """Read the form as `HttpRequest.parse_file_upload` does.
 
@@ -103,10 +127,17 @@ def _parse(
         FormError: it does not end.
         MultiPartParserError: it is no multipart form.
         RequestDataTooBig: it is larger than it may be.
+        TooManyFilesSent: it has more files than it may.
     """
     bounded = BoundedStream(stream, limit=limit)
     parser = reader(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
-    fields, files = parser.parse()
+    parser.most_files = most_files
+    try:
+        fields, files = parser.parse()
+    except BaseException:  # whatever it is, no handler is left with half a file
+        for handler in request.upload_handlers:
+            handler.upload_interrupted()
+        raise
     if bounded.tail and parser.closing_boundary not in bounded.tail:
         for file in (file for _field, group in files.lists() for file in group):
             file.close()

@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from itertools import pairwise
-from typing import Any
 
-from django.apps import apps
 from django.db.models import Min
 from django.utils.translation import gettext as _
 
 from training.audit.findings import Finding
+from training.job_kinds import job_models
 from training.jobs import Job
 from training.transitions import Transition
 
 
 def check_leases() -> Iterator[Finding]:
     """A running job has a worker that is heard of."""
-    for model in _job_models():
+    for model in job_models():
         for job in model.objects.expired():
             yield Finding(
                 kind="expired_lease",
@@ -34,7 +33,7 @@ def check_histories() -> Iterator[Finding]:
     Jobs that were asked for before histories were kept may have none, or one without its beginning.
     """
     first = Transition.objects.aggregate(at=Min("at"))["at"]
-    for model in _job_models():
+    for model in job_models():
         histories: dict[int, list[tuple[str, str]]] = {}
         rows = Transition.objects.filter(job_kind=model.kind()).order_by("pk")
         for pk, source, target in rows.values_list("job_pk", "from_status", "to_status").iterator():
@@ -63,7 +62,3 @@ def _reap(model: type[Job], pk: int) -> str:
     if model.reap(pk):
         return _("It was taken back from its worker.")
     return _("It was taken back meanwhile.")
-
-
-def _job_models() -> list[type[Any]]:
-    return [model for model in apps.get_models() if issubclass(model, Job)]

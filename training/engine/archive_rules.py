@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -88,6 +88,22 @@ class SourceEntry(NamedTuple):
     position: int
 
 
+class StoredEntry(NamedTuple):
+    """One file of an archive whose bytes nobody has read yet.
+
+    Attributes:
+        name: Normalised name, parts separated by `/`.
+        size: Unpacked bytes as the archive states them.
+        position: How many packed bytes are behind us.
+        read: Returns the bytes; only until the next entry is asked for. Raises `ArchiveError`.
+    """
+
+    name: str
+    size: int
+    position: int
+    read: Callable[[], bytes]
+
+
 class ArchiveError(DatasetError):
     """An archive that is refused.
 
@@ -103,6 +119,10 @@ class ArchiveError(DatasetError):
         self.too_large = too_large
 
 
+class DamagedEntryError(ArchiveError):
+    """An entry whose bytes are not what was packed; the entries around it can be read all the same."""
+
+
 def shown_name(name: str) -> str:
     """Return `name` fit for a sentence: unprintable characters escaped, at most 120 characters."""
     escaped = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in name[:200])
@@ -115,12 +135,18 @@ def refuse_entry(name: str, why: str, *, too_large: bool = False) -> ArchiveErro
     return ArchiveError(f"Entry '{shown}' {why}.", entry=shown, too_large=too_large)
 
 
+def find_damage(name: str, why: str) -> DamagedEntryError:
+    """Build the error whose sentence is the entry's name, `is damaged` and `why`."""
+    shown = shown_name(name)
+    return DamagedEntryError(f"Entry '{shown}' is damaged: {why}.", entry=shown)
+
+
 def is_ignored(name: str) -> bool:
     """Return whether an entry is a desktop's litter, a dot-file, or STL-10's unlabelled images: 2.8 GB of no use."""
-    return any(part.startswith(".") or part in _IGNORED_NAMES for part in name.split("/"))
+    return name.startswith(".") or "/." in name or not _IGNORED_NAMES.isdisjoint(name.split("/"))
 
 
-def refuse_nested_archive(name: str, data: bytes) -> None:
+def refuse_nested_archive(name: str, data: bytes = b"") -> None:
     """Refuse an entry that is itself an archive, by its name or by its first bytes.
 
     Raises:
@@ -142,6 +168,7 @@ class EntryGuard:
     def __init__(self, *, limits: ArchiveLimits, packed_bytes: int | None) -> None:
         self._limits = limits
         self._packed_bytes = packed_bytes
+        self._small_bytes = min([limits.max_entry_bytes, *limits.named_entry_bytes.values()])
         self._entries = 0
         self._total_bytes = 0
         self._spellings: dict[str, tuple[str, bool]] = {}  # folded path → (first spelling, whether it is a folder)
@@ -166,7 +193,7 @@ class EntryGuard:
             raise refuse_entry(name, f"is one too many: at most {self._limits.max_entries:,} are read", too_large=True)
         if size < 0:
             raise refuse_entry(name, "has a negative size")
-        if size > (allowed := self._limits.bytes_allowed(name)):
+        if size > self._small_bytes and size > (allowed := self._limits.bytes_allowed(name)):
             raise refuse_entry(name, f"unpacks to more than {allowed:,} bytes", too_large=True)
         self._total_bytes += size
         self.check_expansion(self._total_bytes, name)

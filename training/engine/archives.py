@@ -19,21 +19,25 @@ from training.engine.archive_rules import (
     ArchiveLimits,
     EntryGuard,
     SourceEntry,
+    StoredEntry,
     is_ignored,
     refuse_entry,
     refuse_nested_archive,
 )
-from training.engine.archives_tar import iterate_tar
-from training.engine.archives_zip import iterate_zip
+from training.engine.archives_tar import walk_tar
+from training.engine.archives_zip import walk_zip
 
 __all__ = [
     "DEFAULT_LIMITS",
     "ArchiveError",
     "ArchiveLimits",
     "SourceEntry",
+    "StoredEntry",
     "count_files",
+    "is_zip",
     "iterate_archive",
     "iterate_folder",
+    "walk_archive",
 ]
 
 _ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
@@ -62,33 +66,59 @@ def iterate_archive(
         ArchiveError: The archive or one of its entries is refused; what was yielded before must be thrown away.
         OSError: The archive cannot be read.
     """
-    packed_bytes = path.stat().st_size
-    guard = EntryGuard(limits=limits, packed_bytes=packed_bytes)
     is_empty = True
-    for entry in _open_archive(path, guard=guard, limits=limits, on_folder=on_folder):
-        refuse_nested_archive(entry.name, entry.data)
+    for entry in walk_archive(path, limits=limits, on_folder=on_folder):
+        data = entry.read()
+        refuse_nested_archive(entry.name, data)
         is_empty = False
-        yield entry
+        yield SourceEntry(entry.name, data, entry.position)
     if is_empty:
         raise ArchiveError("The archive contains no files.")
 
 
-def _open_archive(
-    path: Path, *, guard: EntryGuard, limits: ArchiveLimits, on_folder: Callable[[str], None]
-) -> Iterator[SourceEntry]:
-    with path.open("rb") as file:
-        head = file.read(TAR_MAGIC_OFFSET + len(TAR_MAGIC))
+def walk_archive(
+    path: Path, *, limits: ArchiveLimits = DEFAULT_LIMITS, on_folder: Callable[[str], None] = _ignore_folder
+) -> Iterator[StoredEntry]:
+    """Yield the files of an archive as `iterate_archive` does, but read none: the caller does, or goes on.
+
+    Before the first entry of a zip all names, stated sizes and headers have been checked, of a tar only its own.
+
+    Args:
+        path: The archive.
+        limits: What is allowed.
+        on_folder: Called with the name of each folder entry.
+
+    Raises:
+        ArchiveError: The archive or one of its entries is refused.
+        OSError: The archive cannot be read.
+    """
+    guard = EntryGuard(limits=limits, packed_bytes=path.stat().st_size)
+    head = _read_head(path)
     if not head:
         raise ArchiveError("The archive is empty.")
     if head.startswith(_ZIP_MAGICS):
-        return iterate_zip(path, guard=guard, limits=limits, on_folder=on_folder)
+        return walk_zip(path, guard=guard, limits=limits, on_folder=on_folder)
     if head.startswith(_GZIP_MAGIC):
-        return iterate_tar(path, compression="gz", guard=guard, on_folder=on_folder)
+        return walk_tar(path, compression="gz", guard=guard, on_folder=on_folder)
     if head.startswith(_XZ_MAGIC):
-        return iterate_tar(path, compression="xz", guard=guard, on_folder=on_folder)
+        return walk_tar(path, compression="xz", guard=guard, on_folder=on_folder)
     if head.endswith(TAR_MAGIC) or not any(head):
-        return iterate_tar(path, compression="none", guard=guard, on_folder=on_folder)
+        return walk_tar(path, compression="none", guard=guard, on_folder=on_folder)
     raise ArchiveError("The file is not a .zip, .tar, .tar.gz or .tar.xz archive.")
+
+
+def is_zip(path: Path) -> bool:
+    """Whether an archive is a zip, whose directory tells what is in it before anything is unpacked.
+
+    Raises:
+        OSError: The archive cannot be read.
+    """
+    return _read_head(path).startswith(_ZIP_MAGICS)
+
+
+def _read_head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(TAR_MAGIC_OFFSET + len(TAR_MAGIC))
 
 
 def iterate_folder(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
 
-from training.engine.archive_rules import ArchiveError, EntryGuard, SourceEntry, is_ignored, refuse_entry, shown_name
+from training.engine.archive_rules import ArchiveError, EntryGuard, StoredEntry, is_ignored, refuse_entry, shown_name
 from training.engine.xz_stream import XzStream
 
 Compression = Literal["none", "gz", "xz"]
@@ -114,9 +114,9 @@ class _TarStream:
             pass
 
 
-def iterate_tar(
+def walk_tar(
     path: Path, *, compression: Compression, guard: EntryGuard, on_folder: Callable[[str], None]
-) -> Iterator[SourceEntry]:
+) -> Iterator[StoredEntry]:
     """Yield the files of a tar archive.
 
     Args:
@@ -138,12 +138,31 @@ def iterate_tar(
             if is_ignored(name):
                 stream.skip_padded(member.size)
                 continue
-            data = stream.read_padded(member.size)
             if member.is_folder:
+                stream.skip_padded(member.size)
                 on_folder(name)
-            else:
-                yield SourceEntry(name, data, file.tell())
+                continue
+            body = _Body(stream, member.size)
+            yield StoredEntry(name, member.size, file.tell(), body.read)
+            body.skip()
         stream.drain()
+
+
+class _Body:
+    """The bytes of one file, which are read once or stepped over."""
+
+    def __init__(self, stream: _TarStream, size: int) -> None:
+        self._stream = stream
+        self._size = size
+        self._is_behind = False
+
+    def read(self) -> bytes:
+        self._is_behind = True
+        return self._stream.read_padded(self._size)
+
+    def skip(self) -> None:
+        if not self._is_behind:
+            self._stream.skip_padded(self._size)
 
 
 def _unpack(file: BinaryIO, compression: Compression) -> _Readable:

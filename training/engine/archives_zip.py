@@ -14,13 +14,15 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from training.engine.archive_rules import (
     ArchiveError,
     ArchiveLimits,
     EntryGuard,
-    SourceEntry,
+    StoredEntry,
+    find_damage,
     is_ignored,
     refuse_entry,
 )
@@ -54,9 +56,9 @@ class _DirectoryGuard(io.BufferedReader):
         return super().read(size)
 
 
-def iterate_zip(
+def walk_zip(
     path: Path, *, guard: EntryGuard, limits: ArchiveLimits, on_folder: Callable[[str], None]
-) -> Iterator[SourceEntry]:
+) -> Iterator[StoredEntry]:
     """Yield the files of a zip archive, after every check that its directory and headers allow.
 
     Args:
@@ -86,8 +88,8 @@ def iterate_zip(
                 if info.is_dir():
                     on_folder(name)
                 elif not is_ignored(name):
-                    file.seek(start)
-                    yield SourceEntry(name, _read_data(file, info), start + info.compress_size)
+                    read = partial(_read_data, file, info, start=start)
+                    yield StoredEntry(name, info.file_size, start + info.compress_size, read)
 
 
 def _admit(info: zipfile.ZipInfo, *, guard: EntryGuard, limits: ArchiveLimits) -> str:
@@ -145,13 +147,14 @@ def _compare_sizes(info: zipfile.ZipInfo, *, crc: int, packed: int, unpacked: in
         raise refuse_entry(info.orig_filename, "states two different sizes or checksums")
 
 
-def _read_data(file: io.BufferedReader, info: zipfile.ZipInfo) -> bytes:
+def _read_data(file: io.BufferedReader, info: zipfile.ZipInfo, *, start: int) -> bytes:
+    file.seek(start)
     packed = file.read(info.compress_size)
     data = packed if info.compress_type == zipfile.ZIP_STORED else _inflate(packed, info)
     if len(data) != info.file_size:
         raise refuse_entry(info.orig_filename, "does not unpack to the size it states")
     if zlib.crc32(data) != info.CRC:
-        raise refuse_entry(info.orig_filename, "is damaged: its checksum does not match")
+        raise find_damage(info.orig_filename, "its checksum does not match")
     return data
 
 
@@ -160,7 +163,7 @@ def _inflate(packed: bytes, info: zipfile.ZipInfo) -> bytes:
     try:
         data = inflater.decompress(packed, info.file_size + 1)
     except zlib.error as error:
-        raise refuse_entry(info.orig_filename, "is damaged: it cannot be unpacked") from error
+        raise find_damage(info.orig_filename, "it cannot be unpacked") from error
     if not inflater.eof or inflater.unused_data:
         raise refuse_entry(info.orig_filename, "does not unpack to the size it states")
     return data

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from training.choices import ImportSource
+from training.doorbell import EXECUTE_IMPORT
 from training.engine.data_checks import count_exact_copies
 from training.jobs import Job
 from training.store import fetch
@@ -88,6 +91,9 @@ class Dataset(models.Model):
 class DatasetImport(Job):
     """The job that makes a `Dataset`: an import, a download or a drawing. See `Job` for its states."""
 
+    task = EXECUTE_IMPORT
+    upload_field = "source_path"
+
     name = models.CharField(_("dataset name"), max_length=63, validators=[validate_name])
     source = models.CharField(_("source"), max_length=16, choices=ImportSource.choices)
     source_path = models.CharField(_("archive or folder"), max_length=1024, blank=True, default="")
@@ -105,3 +111,9 @@ class DatasetImport(Job):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.get_source_display()})"
+
+    @classmethod
+    def uploads_in_use(cls) -> Iterable[str]:
+        """Return the uploads of imports that have not ended."""
+        own: QuerySet[DatasetImport] = cls.objects.active().filter(owns_source=True).exclude(source_path="")
+        return own.order_by("pk").values_list("source_path", flat=True)

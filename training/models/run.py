@@ -11,6 +11,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from training.choices import JobStatus
+from training.doorbell import EXECUTE_RUN
 from training.engine.machine_memory import advise_less_memory
 from training.job_queries import JobQuerySet
 from training.jobs import Job
@@ -42,6 +43,8 @@ class TrainingRunQuerySet(JobQuerySet):
 
 class TrainingRun(Job):
     """One training of one configuration on one dataset. See `Job` for its states."""
+
+    task = EXECUTE_RUN
 
     dataset = models.ForeignKey(Dataset, verbose_name=_("dataset"), on_delete=models.PROTECT, related_name="runs")
     recipe = models.CharField(_("recipe"), max_length=63)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,17 +14,15 @@ from django.utils.translation import gettext as _
 
 from training.choices import ImportSource
 from training.doorbell import EXECUTE_IMPORT, ring
-from training.engine.package import sync
-from training.exceptions import NameTakenError, ServiceError, StoreError
+from training.exceptions import NameTakenError, ServiceError
 from training.models import Dataset, DatasetImport
-from training.storage import UPLOADS, artifacts
-from training.store import forget_copy, publish, remove, remove_local
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
 
 from training.services.access import require_steering
 from training.services.room import LEAST_FREE_BYTES, MEBIBYTE, require_free_bytes
+from training.services.uploads import drop_upload, store_upload
 
 # Archive and unpacked files lie there together until the import has ended.
 DOWNLOAD_BYTES: Final = {ImportSource.CIFAR10: 350 * MEBIBYTE, ImportSource.STL10: 5_600 * MEBIBYTE}
@@ -77,7 +73,7 @@ def request_import(
         raise ServiceError(" ".join(parts)) from error
     _require_free_name(name)
     require_free_bytes(needed_bytes)
-    stored = None if upload is None else _store_upload(upload)
+    stored = None if upload is None else store_upload(upload)
     try:
         with transaction.atomic():
             if stored is not None:
@@ -87,7 +83,7 @@ def request_import(
                 job.bell = ring(EXECUTE_IMPORT, job.pk)
     except BaseException:  # whatever it is, the file goes with the row
         if stored is not None:
-            _drop_upload(stored)
+            drop_upload(stored)
         raise
     return job
 
@@ -132,35 +128,3 @@ def _require_free_name(name: str) -> None:
         raise NameTakenError(_("A dataset named %(name)s exists already.") % {"name": name})
     if DatasetImport.objects.active().filter(name=name).exists():
         raise NameTakenError(_("A dataset named %(name)s is being imported already.") % {"name": name})
-
-
-def _store_upload(upload: UploadedFile[Any]) -> str:
-    """Write an upload under a name of our own, synced to the disk, and publish it.
-
-    Returns:
-        Its location.
-
-    Raises:
-        ServiceError: it cannot be written.
-    """
-    location = f"{UPLOADS}/{secrets.token_hex(16)}"
-    target = artifacts(location)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            for chunk in upload.chunks():
-                file.write(chunk)
-        sync(target)
-        publish(location)
-    except OSError as error:
-        _drop_upload(location)
-        raise ServiceError(_("The archive could not be stored: %(why)s.") % {"why": error.strerror}) from error
-    forget_copy(location)
-    return location
-
-
-def _drop_upload(location: str) -> None:
-    """Remove an upload that gets no row; what a store that is away keeps of it goes with the daily cleaning."""
-    remove_local(location)
-    with contextlib.suppress(StoreError):
-        remove(location)

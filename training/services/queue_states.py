@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from django.db.models import Count
 
 from training.choices import JobStatus, QueueName
-from training.jobs import Job
-from training.models import DatasetImport, JobQueue, TrainingRun
-
-_KINDS: Final[tuple[type[Job], ...]] = (TrainingRun, DatasetImport)
+from training.job_kinds import job_models
+from training.models import JobQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +36,7 @@ def list_queues() -> list[QueueState]:
     """Return every queue, in a fixed number of queries."""
     rows = {row.name: row for row in JobQueue.objects.select_related("paused_by")}
     counts: Counter[tuple[QueueName, str]] = Counter()
-    for kind in _KINDS:
+    for kind in job_models():
         for status, count in kind.objects.active().order_by().values_list("status").annotate(jobs=Count("pk")):
             counts[kind.queue, status] += count
     states = []

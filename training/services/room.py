@@ -29,8 +29,13 @@ def has_training_worker() -> bool:
 
 def count_training_workers() -> int:
     """Return how many workers that carry out runs and imports were heard of lately."""
+    return count_workers(QueueName.TRAINING)
+
+
+def count_workers(queue: QueueName) -> int:
+    """Return how many workers that serve a queue were heard of lately."""
     since = ExpressionWrapper(Now() - Value(WORKER_SEEN_WITHIN), output_field=fields.DateTimeField())
-    return sum(QueueName.TRAINING in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
+    return sum(queue in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
 
 
 def require_free_bytes(wanted: int) -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from django.apps import apps
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, OuterRef, Subquery
 from django.db.models.expressions import Combinable
 from django.db.models.functions import Coalesce, Now
@@ -19,6 +18,7 @@ from kombu.exceptions import OperationalError
 
 from training.choices import JobStatus, QueueName
 from training.doorbell import count_messages
+from training.job_kinds import job_models
 from training.jobs import Job
 from training.models import Canary, JobQueue, Transition, Worker
 from training.schedule import CANARY_QUEUES, CANARY_SECONDS
@@ -93,11 +93,6 @@ class QueueReport:
 def may_watch(user: User) -> bool:
     """Whether `user` may see workers, queues and figures of the site: staff, and operators."""
     return user.is_staff or user.has_perm("training.view_worker")
-
-
-def job_models() -> list[type[Job]]:
-    """Return every kind of job that the site knows, sorted by name."""
-    return sorted((model for model in apps.get_models() if issubclass(model, Job)), key=lambda model: model.kind())
 
 
 def report_workers() -> list[WorkerReport]:

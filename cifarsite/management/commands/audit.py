@@ -9,11 +9,11 @@ from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from classifier.audit import check_predictions
+from classifier.audit import check_batches, check_predictions
 from training.audit import CHECKS, Check, Finding, look
 from training.audit.mirror import check_mirror
 
-ALL_CHECKS: Final[tuple[Check, ...]] = (*CHECKS, check_predictions, check_mirror)
+ALL_CHECKS: Final[tuple[Check, ...]] = (*CHECKS, check_predictions, check_batches, check_mirror)
 
 
 class Command(BaseCommand):

@@ -1,0 +1,359 @@
+"""The API of batch jobs. Each view is a few lines around a service; everybody sees their own batches alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from django.db import transaction
+from django.http import HttpResponseBase
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.pagination import CursorPagination
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from classifier.api.batch_serializers import (
+    AcceptedBatchSerializer,
+    BatchDetailSerializer,
+    BatchItemPageSerializer,
+    BatchPageSerializer,
+    BatchRequestSerializer,
+)
+from classifier.api.naming import LANGUAGE, NamingView
+from classifier.batch_bodies import batch_body, batch_detail, csv_lines, item_row, json_lines
+from classifier.batch_downloads import CSV, JSON_LINES, download
+from classifier.batch_services import (
+    StoredArchive,
+    cancel_batch,
+    delete_batch,
+    queue_batch,
+    resume_batch,
+    store_archive,
+)
+from classifier.batch_uploads import ARCHIVE, FILES, receive_batch
+from classifier.choices import Source
+from classifier.models import BatchItem, BatchJob
+from classifier.querysets import BatchJobQuerySet
+from training.api.bounded import UploadFormParser
+from training.api.idempotency import idempotent
+from training.api.serializers import problem_responses
+from training.choices import JobStatus
+
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
+
+_JSON: Final = "application/json"
+_REFUSALS: Final = {
+    401: "No valid token and no session.",
+    403: "A session without its CSRF token, or a token without the scope.",
+}
+_NO_BATCH: Final = {404: "You have no batch of that number."}
+_CURSOR: Final = OpenApiParameter(
+    "cursor", str, description="Where the page begins; take it from `next` and `previous`."
+)
+_LARGEST_KEY: Final = 2**63 - 1
+
+
+class BatchView(NamingView):
+    """What the views of batches share."""
+
+    scope = "predict"
+
+    def own(self) -> BatchJobQuerySet:
+        """Return the batches of the person who asks."""
+        batches: BatchJobQuerySet = BatchJob.objects.with_version().owned_by(self.asker)
+        return batches
+
+    @property
+    def asker(self) -> User:
+        """The person who asks; the permission check has made sure that it is one."""
+        return cast("User", self.request.user)
+
+    def find(self, pk: int) -> BatchJob:
+        """Return one's own batch; another person's does not exist."""
+        return get_object_or_404(self.own(), pk=min(pk, _LARGEST_KEY))
+
+    def accept(self, job: BatchJob) -> Response:
+        """Answer that `job` was queued, and whether a worker could be woken."""
+        body = batch_detail(self.find(job.pk))
+
+        def tell() -> None:
+            body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
+
+        tell()
+        transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
+        location = reverse("api:batch", args=[job.pk], request=self.request)
+        return Response(body, status=202, headers={"Location": location})
+
+
+class BatchPagination(CursorPagination):
+    """The newest first; a page stays where it is while new batches arrive."""
+
+    ordering = "-id"
+    page_size = 20
+    page_size_query_param = "page_size"
+    max_page_size = 100
+
+
+class BatchItemPagination(CursorPagination):
+    """In the order of the archive; rows that are added while somebody reads come at the end."""
+
+    ordering = "index"
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1000
+
+
+class BatchesView(BatchView):
+    """One's own batches."""
+
+    rate = {"POST": "batch"}
+    parser_classes = (UploadFormParser,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Bound the upload before anything, the check of the session's CSRF token included, reads it."""
+        if request.method == "POST":
+            self._receiver = receive_batch(request._request)  # its documented attribute
+        super().initial(request, *args, **kwargs)
+
+    @extend_schema(
+        operation_id="list_batches",
+        tags=["Batches"],
+        summary="List your batches",
+        parameters=[
+            LANGUAGE,
+            OpenApiParameter("status", str, enum=JobStatus.values, description="Keeps one state."),
+            _CURSOR,
+            OpenApiParameter("page_size", int, description="Batches of a page, 1 to 100; without it 20."),
+        ],
+        responses={
+            (200, _JSON): BatchPageSerializer,
+            **problem_responses(descriptions={400: "There is no such state.", **_REFUSALS, 404: "A wrong cursor."}),
+        },
+    )
+    def get(self, request: Request) -> Response:
+        """List them, the newest first."""
+        status = request.query_params.get("status")
+        if status is not None and status not in JobStatus.values:
+            raise ValidationError({"status": [f"Allowed are {', '.join(JobStatus.values)}."]}, code="invalid_choice")
+        batches = self.own().defer("model_version__manifest", "log_tail")
+        paginator = BatchPagination()
+        page = paginator.paginate_queryset(batches.filter(status=status) if status else batches, request, view=self)
+        return paginator.get_paginated_response([batch_body(job) for job in page or []])
+
+    @extend_schema(
+        operation_id="request_batch",
+        tags=["Batches"],
+        summary="Classify an archive, or many files",
+        description=(
+            "Keeps the pictures and answers them one after the other in a worker. The batch is kept even when no "
+            "worker could be woken; `broker_reached` says whether one was."
+        ),
+        parameters=[LANGUAGE],
+        request={"multipart/form-data": BatchRequestSerializer},
+        responses={
+            (202, _JSON): AcceptedBatchSerializer,
+            **problem_responses(
+                descriptions={
+                    400: "Neither an archive nor files, both, too many files, or a form that cannot be read.",
+                    **_REFUSALS,
+                    409: "Too many batches of yours are under way, or the disk is full.",
+                    413: "Too many bytes or entries, or an archive that unfolds too far.",
+                    415: "Not a form.",
+                    422: "An archive that is empty, damaged, encrypted, nested, or that has unsafe names.",
+                }
+            ),
+        },
+    )
+    @idempotent(prepare="store")
+    def post(self, request: Request, stored: StoredArchive) -> Response:
+        """Queue them."""
+        return self.accept(queue_batch(owner=self.asker, stored=stored, source=Source.API))
+
+    def store(self, request: Request) -> StoredArchive:
+        """Keep the pictures; without a row that names them they are removed within hours.
+
+        Raises:
+            ValidationError: there is neither one archive nor files, or both.
+        """
+        archives, files = request.FILES.getlist(ARCHIVE), request.FILES.getlist(FILES)
+        if len(archives) > 1 or bool(archives) == bool(files):
+            field = ARCHIVE if len(archives) > 1 or not files else FILES
+            code = "required" if not archives and not files else "too_many"
+            raise ValidationError({field: [_("Send one archive, or files without an archive.")]}, code=code)
+        packed = self._receiver.packed
+        upload, name = (archives[0], archives[0].name or "") if archives else (packed, "")
+        assert upload is not None  # noqa: S101  # there were files
+        return store_archive(owner=self.asker, upload=upload, name=name)
+
+
+class BatchDetailView(BatchView):
+    """One batch."""
+
+    @extend_schema(
+        operation_id="get_batch",
+        tags=["Batches"],
+        summary="Describe a batch",
+        parameters=[LANGUAGE],
+        responses={(200, _JSON): BatchDetailSerializer, **problem_responses(descriptions={**_REFUSALS, **_NO_BATCH})},
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """Describe it: how far it is, why it waits, what was measured."""
+        return Response(batch_detail(self.find(pk)))
+
+    @extend_schema(
+        operation_id="delete_batch",
+        tags=["Batches"],
+        summary="Delete a batch that has ended",
+        parameters=[LANGUAGE],
+        responses={
+            204: None,
+            **problem_responses(descriptions={**_REFUSALS, **_NO_BATCH, 409: "It has not ended: cancel it first."}),
+        },
+    )
+    def delete(self, request: Request, pk: int) -> Response:
+        """Delete it with its answers."""
+        delete_batch(job=self.find(pk))
+        return Response(status=204)
+
+
+class BatchCancelView(BatchView):
+    """The end of a batch."""
+
+    @extend_schema(
+        operation_id="cancel_batch",
+        tags=["Batches"],
+        summary="Cancel a batch",
+        parameters=[LANGUAGE],
+        request=None,
+        responses={
+            (202, _JSON): BatchDetailSerializer,
+            **problem_responses(descriptions={**_REFUSALS, **_NO_BATCH, 409: "It has ended already."}),
+        },
+    )
+    def post(self, request: Request, pk: int) -> Response:
+        """Ask for its end; what was answered stays."""
+        cancel_batch(job=self.find(pk), by=self.asker)
+        return Response(batch_detail(self.find(pk)), status=202)
+
+
+class BatchResumeView(BatchView):
+    """The going on of a batch."""
+
+    @extend_schema(
+        operation_id="resume_batch",
+        tags=["Batches"],
+        summary="Let a failed or cancelled batch go on where it stopped",
+        parameters=[LANGUAGE],
+        request=None,
+        responses={
+            (202, _JSON): AcceptedBatchSerializer,
+            **problem_responses(
+                descriptions={**_REFUSALS, **_NO_BATCH, 409: "It is in another state, or its pictures were removed."}
+            ),
+        },
+    )
+    @idempotent()
+    def post(self, request: Request, pk: int) -> Response:
+        """Queue it again."""
+        return self.accept(resume_batch(job=self.find(pk), by=self.asker))
+
+
+class BatchItemsView(BatchView):
+    """The answers of a batch."""
+
+    @extend_schema(
+        operation_id="list_batch_items",
+        tags=["Batches"],
+        summary="List the answers of a batch, those that are there by now",
+        parameters=[
+            LANGUAGE,
+            OpenApiParameter("errors", str, enum=["1"], description="Keeps the pictures that could not be read."),
+            OpenApiParameter("class", str, description="Keeps the answers of one class, by its key."),
+            _CURSOR,
+            OpenApiParameter("page_size", int, description="Answers of a page, 1 to 1000; without it 100."),
+        ],
+        responses={
+            (200, _JSON): BatchItemPageSerializer,
+            **problem_responses(descriptions={**_REFUSALS, 404: "You have no such batch, or a wrong cursor."}),
+        },
+    )
+    def get(self, request: Request, pk: int) -> Response:
+        """List them in the order of the archive."""
+        job = self.find(pk)
+        wanted = request.query_params
+        items = BatchItem.objects.filter(batch=job).of_interest(
+            only_errors=wanted.get("errors") == "1", class_key=wanted.get("class", "").replace("\0", "")
+        )
+        paginator = BatchItemPagination()
+        page = paginator.paginate_queryset(items, request, view=self)
+        keys = job.class_keys
+        return paginator.get_paginated_response([item_row(item, class_keys=keys) for item in page or []])
+
+
+class _TextRenderer(BaseRenderer):
+    """Lets a program ask for the media type of a download."""
+
+    charset = "utf-8"
+
+    def render(self, data: Any, *_args: Any, **_options: Any) -> Any:  # noqa: ANN401  # the framework's signature
+        """Return what is text already."""
+        return data
+
+
+class CsvRenderer(_TextRenderer):
+    """CSV."""
+
+    format, media_type = CSV
+
+
+class JsonLinesRenderer(_TextRenderer):
+    """One JSON object a line."""
+
+    format, media_type = JSON_LINES
+
+
+class BatchCsvView(BatchView):
+    """The answers of a batch as CSV."""
+
+    renderer_classes = (CsvRenderer, JSONRenderer)
+
+    @extend_schema(
+        operation_id="download_batch_csv",
+        tags=["Batches"],
+        summary="Download the answers as CSV",
+        description="Names that a spreadsheet would take for formulas are preceded by an apostrophe.",
+        parameters=[LANGUAGE],
+        responses={
+            (200, "text/csv"): OpenApiTypes.STR,
+            **problem_responses(descriptions={**_REFUSALS, **_NO_BATCH}),
+        },
+    )
+    def get(self, request: Request, pk: int) -> HttpResponseBase:
+        """Stream them."""
+        return download(self.find(pk), csv_lines, form=CSV)
+
+
+class BatchJsonLinesView(BatchView):
+    """The answers of a batch as JSON lines."""
+
+    renderer_classes = (JsonLinesRenderer, JSONRenderer)
+
+    @extend_schema(
+        operation_id="download_batch_jsonl",
+        tags=["Batches"],
+        summary="Download the answers as JSON lines",
+        parameters=[LANGUAGE],
+        responses={
+            (200, "application/jsonl"): OpenApiTypes.STR,
+            **problem_responses(descriptions={**_REFUSALS, **_NO_BATCH}),
+        },
+    )
+    def get(self, request: Request, pk: int) -> HttpResponseBase:
+        """Stream them."""
+        return download(self.find(pk), json_lines, form=JSON_LINES)

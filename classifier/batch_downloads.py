@@ -1,0 +1,48 @@
+"""Answers of a batch as a file that is written while it is sent, so that its length costs no memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+from django.http import StreamingHttpResponse
+from django.utils.translation import get_language, override
+
+from classifier.models import BatchJob
+
+
+class Form(NamedTuple):
+    """A kind of file: the ending of its name, and its media type."""
+
+    ending: str
+    media_type: str
+
+
+CSV: Final = Form("csv", "text/csv")
+JSON_LINES: Final = Form("jsonl", "application/jsonl")
+
+
+def download(job: BatchJob, lines: Callable[[BatchJob], Iterator[str]], *, form: Form) -> StreamingHttpResponse:
+    """Answer with a file of the answers that are there by now.
+
+    Args:
+        job: The batch.
+        lines: Yields parts of the file.
+        form: Its kind.
+    """
+    headers = {
+        "Content-Disposition": f'attachment; filename="batch-{job.pk}.{form.ending}"',
+        "Cache-Control": "private, no-store",
+    }
+    told = _told_in(get_language(), lines(job))
+    return StreamingHttpResponse(told, content_type=f"{form.media_type}; charset=utf-8", headers=headers)
+
+
+def _told_in(language: str | None, lines: Iterator[str]) -> Iterator[str]:
+    """Keep to a language after the view has answered: what is streamed is made later."""
+    while True:
+        with override(language):
+            part = next(lines, None)
+        if part is None:
+            return
+        yield part
