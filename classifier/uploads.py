@@ -2,54 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
 from io import BytesIO
-from typing import Any, Final, Protocol, cast
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.uploadedfile import InMemoryUploadedFile, UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest, QueryDict
-from django.http.multipartparser import MultiPartParser, MultiPartParserError
-from django.utils.datastructures import MultiValueDict
-from django.utils.translation import gettext as _
+from django.http import HttpRequest
 
 from classifier.file_names import find_name_fault
-
-FORM_OVERHEAD_BYTES: Final = 64 * 1024
-"""What boundaries, part headers and stray fields may add to a picture."""
-
-_CHUNKED: Final = "chunked"
-
-
-class _Readable(Protocol):
-    def read(self, size: int = -1, /) -> bytes: ...
-
-
-class BoundedStream:
-    """Reads at most `limit` bytes of another stream and remembers how it ended."""
-
-    _TAIL_BYTES: Final = 256  # a boundary has at most 201 bytes (django.http.multipartparser), dashes and line ends
-
-    def __init__(self, stream: _Readable, *, limit: int) -> None:
-        self._stream = stream
-        self._left = limit
-        self.tail = b""
-
-    def read(self, size: int = -1, /) -> bytes:
-        """Return up to `size` bytes.
-
-        Raises:
-            RequestDataTooBig: the stream holds more than the limit.
-        """
-        data = self._stream.read(self._left + 1 if size < 0 else size)
-        self._left -= len(data)
-        if self._left < 0:
-            raise RequestDataTooBig
-        self.tail = (self.tail + data)[-self._TAIL_BYTES :]
-        return data
+from training.api.bounded import FORM_OVERHEAD_BYTES, FormError, FormReader, bound_upload
 
 
 class PictureUploadHandler(FileUploadHandler):
@@ -85,19 +48,8 @@ class PictureUploadHandler(FileUploadHandler):
         )
 
 
-class FormError(MultiPartParserError):
-    """A form that cannot be accepted; `str` of it is a sentence for a person, in their language."""
-
-
-class _StrictMultiPartParser(MultiPartParser):
-    """Django's parser, which refuses bad names where Django repairs them silently."""
-
-    _boundary: bytes
-
-    @property
-    def closing_boundary(self) -> bytes:
-        """What a whole form ends with."""
-        return b"--" + self._boundary + b"--"
+class _StrictFormReader(FormReader):
+    """Refuses bad names where Django repairs them silently."""
 
     def sanitize_file_name(self, file_name: str) -> str | None:
         fault = find_name_fault(file_name)
@@ -117,42 +69,6 @@ def bound_form(request: HttpRequest, *, pictures: int, max_bytes: int) -> None:
     Raises:
         RequestDataTooBig: the request declares more than that.
     """
-    limit = max_bytes + pictures * FORM_OVERHEAD_BYTES
-    bound_body(request, limit=limit)
+    overhead = (pictures - 1) * FORM_OVERHEAD_BYTES
+    bound_upload(request, max_bytes=max_bytes + overhead, reader=_StrictFormReader)
     request.upload_handlers = [PictureUploadHandler(request)]
-    request.parse_file_upload = partial(_parse, request, limit)  # type: ignore[method-assign]
-
-
-def bound_body(request: HttpRequest, *, limit: int) -> None:
-    """Refuse a body that declares more than `limit` bytes; let one without a declared length be read up to that.
-
-    Raises:
-        RequestDataTooBig: the request declares more than that.
-    """
-    declared = str(request.META.get("CONTENT_LENGTH") or "")
-    if declared.isdecimal() and int(declared) > limit:
-        raise RequestDataTooBig
-    if not declared and request.headers.get("Transfer-Encoding", "").lower() == _CHUNKED:
-        # Django takes a body without a declared length for an empty one; the server marks where this one ends.
-        request._stream = request.META["wsgi.input"]
-        request.META["CONTENT_LENGTH"] = str(limit)
-
-
-def _parse(
-    request: HttpRequest, limit: int, meta: Mapping[str, Any], stream: _Readable
-) -> tuple[QueryDict, MultiValueDict[str, UploadedFile[Any]]]:
-    """Read the form as `HttpRequest.parse_file_upload` does.
-
-    Raises:
-        FormError: it does not end, or a file's name cannot be accepted.
-        MultiPartParserError: it is no multipart form.
-        RequestDataTooBig: it is larger than it may be.
-    """
-    bounded = BoundedStream(stream, limit=limit)
-    parser = _StrictMultiPartParser(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
-    fields, files = parser.parse()
-    if bounded.tail and parser.closing_boundary not in bounded.tail:
-        for file in (file for _field, group in files.lists() for file in group):
-            file.close()
-        raise FormError(_("The form ends before its closing boundary: it did not arrive whole."))
-    return fields, files

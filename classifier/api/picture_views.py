@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from classifier.api.naming import LANGUAGE, NO_MODEL, NamingView
-from classifier.api.parsers import PictureFormParser, PictureJsonParser, json_limit
+from classifier.api.parsers import PictureJsonParser, json_limit
 from classifier.api.serializers import (
     AnswerSerializer,
     AnswersSerializer,
@@ -28,7 +28,8 @@ from classifier.choices import Source
 from classifier.images import ImageRejected
 from classifier.models import Prediction
 from classifier.services import Upload, classify, classify_many, keep_answers
-from classifier.uploads import bound_body, bound_form
+from classifier.uploads import bound_form
+from training.api.bounded import UploadFormParser, bound_body
 from training.api.idempotency import idempotent
 from training.api.serializers import problem_responses
 
@@ -55,7 +56,7 @@ class PredictView(NamingView):
 
     scope = "predict"
     rate = "predict"
-    parser_classes = (PictureFormParser,)
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything, the check of the session's CSRF token included, reads it."""
@@ -97,7 +98,7 @@ class BatchPredictView(NamingView):
 
     scope = "predict"
     rate = "batch"
-    parser_classes = (PictureFormParser,)
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything reads it."""

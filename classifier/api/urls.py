@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from classifier.api import model_views, picture_views
+from classifier.api import export_views, model_views, picture_views, prediction_views
 
 urlpatterns = [
     path("classes", model_views.ClassesView.as_view(), name="classes"),
@@ -10,4 +10,15 @@ urlpatterns = [
     path("predict", picture_views.PredictView.as_view(), name="predict"),
     path("batch_predict", picture_views.BatchPredictView.as_view(), name="batch_predict"),
     path("predict_base64", picture_views.EncodedPredictView.as_view(), name="predict_base64"),
+    path("predictions", prediction_views.PredictionsView.as_view(), name="predictions"),
+    path("predictions/delete", prediction_views.PredictionDeletionView.as_view(), name="predictions_delete"),
+    path("predictions/export.csv", export_views.CsvExportView.as_view(), name="predictions_csv"),
+    path("predictions/export.jsonl", export_views.LinesExportView.as_view(), name="predictions_jsonl"),
+    path("predictions/<int:pk>", prediction_views.PredictionView.as_view(), name="prediction"),
+    path("predictions/<int:pk>/label", prediction_views.PredictionLabelView.as_view(), name="prediction_label"),
+    path(
+        "predictions/<int:pk>/thumbnail",
+        prediction_views.PredictionThumbnailView.as_view(),
+        name="prediction_thumbnail",
+    ),
 ]

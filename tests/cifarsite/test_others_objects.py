@@ -40,10 +40,16 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
     "api/v1/tokens/<slug:key>": token_of,
+    "api/v1/predictions/<int:pk>": prediction_of,
+    "api/v1/predictions/<int:pk>/label": prediction_of,
+    "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
 }
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
-SHARED: Final = ("training/", "data/", "models/", "api/v1/runs/", "api/v1/queues/")
+SHARED: Final = (
+    *("training/", "data/", "models/"),
+    *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/"),
+)
 """Beginnings of addresses of what is shared by permission; `tests/training` tests those."""
 
 
@@ -111,6 +117,8 @@ def test_its_owner_finds_it(champion: object, template: str) -> None:
     path = "/" + template.replace("<int:pk>", str(thing)).replace("<slug:key>", str(thing))
     client = Client()
     client.force_login(owner)
-    found = {client.generic(verb.upper(), path).status_code for verb in ("get", "post", "delete")}
+    label = ("put", b'{"label": ""}', "application/json")
+    found = {client.generic(verb.upper(), path, *body).status_code for verb, *body in [("get",), ("post",), label]}
+    found.add(client.delete(path).status_code)
     assert 404 not in found
     assert found & {200, 204, 302}

@@ -44,7 +44,7 @@ def ask(route: Route, scopes: str) -> tuple[int, dict[str, str]]:
     response = Client(raise_request_exception=False).generic(
         route.verb.upper(), path, headers={"authorization": f"Token {make_token(owner, scopes=scopes)}"}
     )
-    body = response.json() if response.content else {}
+    body = {} if response.streaming or not response.content else response.json()
     return response.status_code, (body.get("errors") or [{}])[0] if isinstance(body, dict) else {}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -12,6 +11,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
+from training.api.lists import ListQuerySerializer, page_serializer
+from training.api.strict import StrictSerializer
 from training.choices import Cause, JobStatus, Priority, QueueName, Reason
 from training.models import Dataset, TrainingRun
 from training.services import WaitsFor
@@ -53,18 +54,6 @@ _REQUESTED_EXAMPLE: Final = {
     "reason": None,
     "detail": "",
 }
-
-
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses keys that it does not know: a misspelt option must not be taken for none."""
-
-    def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401  # whatever was sent
-        """Check the keys, then the values."""
-        unknown = set(data) - set(self.fields) if isinstance(data, Mapping) else set()
-        if unknown:
-            message = _("This is not known here; allowed are %(known)s.") % {"known": ", ".join(self.fields)}
-            raise serializers.ValidationError({str(key): [message] for key in sorted(unknown)}, code="unknown")
-        return super().to_internal_value(data)
 
 
 @extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}]})
@@ -199,12 +188,13 @@ class RunSerializer(serializers.Serializer[Any]):
     test_accuracy = serializers.FloatField(allow_null=True, min_value=0, max_value=1)
 
 
-class RunPageSerializer(serializers.Serializer[Any]):
-    """Some runs, the newest first."""
+class RunQuerySerializer(ListQuerySerializer):
+    """Which runs are listed."""
 
-    next = serializers.URLField(allow_null=True, help_text="Address of the page with older ones.")
-    previous = serializers.URLField(allow_null=True, help_text="Address of the page with newer ones.")
-    results = RunSerializer(many=True)
+    status = serializers.ChoiceField(choices=JobStatus.choices, required=False, help_text="Keeps one state.")
+
+
+RunPageSerializer = page_serializer("RunPage", RunSerializer)
 
 
 _DETAIL_EXAMPLE: Final = {**_RUN_EXAMPLE, "settings": {"epochs": 4}, "metrics": {}, "history": [_REQUESTED_EXAMPLE]}
