@@ -70,7 +70,8 @@ class ApiTokenAuthentication(TokenAuthentication):  # type: ignore[misc]  # the 
                 ),
                 code="token_in_address",
             )
-        guesses.require_patience(request)
+        if "Authorization" in request.headers:
+            guesses.require_patience(request)
         try:
             found: tuple[User, Credential] | None = super().authenticate(request)
         except AuthenticationFailed:
@@ -201,7 +202,7 @@ def _owner_sql() -> tuple[str, tuple[Any, ...]]:
 class CheckedSessionScheme(SessionScheme):  # type: ignore[no-untyped-call]  # the package ships no types
     """The documentation describes it as the framework's own."""
 
-    target_class = CheckedSessionAuthentication
+    target_class = "cifarsite.authentication.CheckedSessionAuthentication"
 
 
 class ApiTokenScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]  # nor does this one

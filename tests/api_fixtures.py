@@ -113,7 +113,7 @@ def program(user: User) -> Program:
     return Program(Client(raise_request_exception=False), token=make_token(user))
 
 
-def problem_of(response: HttpResponse, status: int) -> dict[str, Any]:
+def problem_of(response: Response | HttpResponse, status: int) -> dict[str, Any]:
     """Return the body of a refusal after checking its shape."""
     assert response.status_code == status, response.content
     assert response.headers["Content-Type"] == "application/problem+json"

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from django.shortcuts import get_object_or_404
 from django.utils.dateparse import parse_datetime
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import NotFound
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import JSONParser
@@ -23,6 +23,7 @@ from cifarsite.accounts.querysets import ApiTokenQuerySet
 from cifarsite.accounts.token_serializers import (
     MadeTokenSerializer,
     TokenPageSerializer,
+    TokenQuerySerializer,
     TokenRequestSerializer,
     TokenSerializer,
     token_body,
@@ -57,7 +58,7 @@ class TokenPagination(CursorPagination):
             NotFound: it is none of ours.
         """
         cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and not _is_moment(cursor.position):
+        if cursor is not None and cursor.position is not None and not _is_moment(str(cursor.position)):
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
@@ -77,17 +78,17 @@ class TokensView(OwnTokensView):
         operation_id="list_tokens",
         tags=["Tokens"],
         summary="List your tokens",
-        parameters=[
-            OpenApiParameter("cursor", str, description="Where the page begins; take it from `next` and `previous`."),
-            OpenApiParameter("page_size", int, description="Tokens of a page, 1 to 100; without it 20."),
-        ],
+        parameters=[TokenQuerySerializer],
         responses={
             (200, _JSON): TokenPageSerializer,
-            **problem_responses(descriptions={**_REFUSALS, 404: "A wrong cursor."}),
+            **problem_responses(
+                descriptions={400: "A parameter that is unknown or wrong.", **_REFUSALS, 404: "A wrong cursor."}
+            ),
         },
     )
     def get(self, request: Request) -> Response:
         """List them, the newest first, without the tokens themselves."""
+        TokenQuerySerializer(data=request.query_params.dict()).is_valid(raise_exception=True)
         paginator = TokenPagination()
         page = paginator.paginate_queryset(_own(request), request, view=self)
         return paginator.get_paginated_response([token_body(token) for token in page or []])

@@ -24,6 +24,17 @@ _TOKEN_EXAMPLE: Final[dict[str, Any]] = {
 _SECRET_EXAMPLE: Final = "3f9a0c81d2e47b6" + "0" * 49
 
 
+class TokenQuerySerializer(StrictSerializer):
+    """What the list takes in its address."""
+
+    cursor = serializers.CharField(
+        required=False, max_length=200, help_text="Where the page begins; take it from `next` and `previous`."
+    )
+    page_size = serializers.IntegerField(
+        required=False, min_value=1, max_value=100, help_text="Tokens of a page, 1 to 100; without it 20."
+    )
+
+
 class TokenRequestSerializer(StrictSerializer):
     """A token to make."""
 

@@ -143,6 +143,15 @@ def test_other_addresses_and_public_parts_are_not_held_up(program: Program, cham
 
 
 @pytest.mark.usefixtures("three_guesses")
+def test_who_has_signed_in_is_not_held_up(stranger: Program, user: User) -> None:
+    for _ in range(5):
+        stranger.get("/api/v1/runs", {"authorization": "Token wrong"})
+    browser = Client()
+    browser.force_login(user)
+    assert browser.get("/api/v1/tokens").status_code == 200
+
+
+@pytest.mark.usefixtures("three_guesses")
 def test_every_process_knows(stranger: Program) -> None:
     for _ in range(3):
         stranger.get("/api/v1/runs", {"authorization": "Token wrong"})

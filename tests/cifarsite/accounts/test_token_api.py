@@ -83,6 +83,21 @@ def test_the_list_comes_in_pages(user: User) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "location", "code"),
+    [
+        ("ordering=password", "ordering", "unknown"),
+        ("page_size=0", "page_size", "min_value"),
+        ("page_size=101", "page_size", "max_value"),
+        ("page_size=x", "page_size", "invalid"),
+        (f"cursor={'x' * 201}", "cursor", "max_length"),
+    ],
+)
+def test_a_wrong_parameter_is_named(user: User, query: str, location: str, code: str) -> None:
+    refusal = problem_of(ask(make_token(user), "get", f"{TOKENS}?{query}"), 400)
+    assert [(error["location"], error["code"]) for error in refusal["errors"]] == [(location, code)]
+
+
+@pytest.mark.parametrize(
     ("body", "location", "code"),
     [
         ({}, "scopes", "required"),
