@@ -100,8 +100,10 @@ def measure_beside(
             run_module("bench.serving_swaps", site.url, token, *asked, environment=environment)
         )
     sizes = [str(size) for size in options.history]
-    asked = ("--predictions", str(options.predictions), "--history", *sizes)
-    return {**figures, **json.loads(run_module("bench.serving_rows", *asked, environment=environment))}
+    rows = run_module(
+        "bench.serving_rows", "--predictions", str(options.predictions), "--history", *sizes, environment=environment
+    )
+    return {**figures, **json.loads(rows)}
 
 
 def measure(options: argparse.Namespace, environment: dict[str, str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:

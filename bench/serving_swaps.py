@@ -25,7 +25,8 @@ from urllib.parse import urlsplit
 import django
 
 from bench.serving_site import FORM, make_form, make_picture
-from training.engine.package import PACKAGE_FILES, seal_package
+from training.engine.constants import PACKAGE_FILES
+from training.engine.package import seal_package
 
 if TYPE_CHECKING:
     from training.models import ModelVersion

@@ -9,7 +9,7 @@ from typing import Final
 from csp.constants import HEADER
 from csp.middleware import CSPMiddleware
 from csp.utils import build_policy
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 _API: Final = "/api/"
 
@@ -26,7 +26,11 @@ class ContentPolicyMiddleware(CSPMiddleware):
         return response
 
 
+def _no_site(_request: HttpRequest) -> HttpResponse:
+    return HttpResponse()
+
+
 @cache
 def _policy_without_nonce() -> str:
-    parts = CSPMiddleware(lambda _request: None).get_policy_parts(request=HttpRequest(), response=HttpResponseBase())
+    parts = CSPMiddleware(_no_site).get_policy_parts(request=HttpRequest(), response=HttpResponse())
     return str(build_policy(**asdict(parts)))

@@ -48,9 +48,9 @@ def _statement(rows: int) -> str:
     """Return the INSERT of so many rows; composing it with the ORM takes ten times as long as running it."""
     quote = connection.ops.quote_name
     key, *fields = Prediction._meta.local_concrete_fields
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * rows)
-    table, returned = quote(Prediction._meta.db_table), quote(key.column)
+    table, returned = quote(Prediction._meta.db_table), quote(str(key.column))
     return " ".join(["INSERT INTO", table, f"({columns})", "VALUES", places, "RETURNING", returned])
 
 

@@ -171,7 +171,9 @@ def load_predictor(version: ModelVersion, *, processes: int = 1) -> Predictor:
         forget_copy(version.location)  # where the store is remote, the next try fetches it again
         message = f"The package of model version {version} cannot serve: {error or type(error).__name__}"
         raise ModelNotReady(message) from error
-    together = Gathering(lambda images: network.logits(np.stack(images)), limit=BATCH)
+    together = Gathering[NDArray[np.uint8], NDArray[np.float32]](
+        lambda images: list(network.logits(np.stack(images))), limit=BATCH
+    )
     return Predictor(
         version=version,
         package=package,

@@ -33,7 +33,7 @@ that has avx512_bf16."""
 
 WORTH_OF_BATCHES: Final = 1.5
 """How many times faster batches must be: those who wait for each other lose what they gain, and the second graph costs
-memory. On the same processor a picture took 2.43 ms alone and 2.21 ms among 8 in f32, 1.13 and 1.18 ms in bf16; batches
+memory. On the same processor a picture took 2.43 ms alone and 2.30 ms among 8 in f32, 1.13 and 1.20 ms in bf16; batches
 are for processors with AMX."""
 
 WORTH_OF_THREADS: Final = 1.3

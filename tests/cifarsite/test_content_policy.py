@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
@@ -29,7 +31,7 @@ def test_a_page_that_asks_for_a_nonce_has_one_of_its_own() -> None:
         return HttpResponse(str(request.csp_nonce))  # type: ignore[attr-defined]  # the middleware's
 
     site = ContentPolicyMiddleware(page)
-    first, second = (site(RequestFactory().get("/")) for _ in range(2))
+    first, second = (cast("HttpResponse", site(RequestFactory().get("/"))) for _ in range(2))
     assert first.content != second.content
     for answer in (first, second):
         policy = answer.headers["Content-Security-Policy"].replace(f" 'nonce-{answer.content.decode()}'", "")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sized
+from functools import partial
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -25,6 +26,10 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
+def is_length(items: Sized, length: int) -> bool:
+    return len(items) == length
+
+
 def test_those_who_wait_are_served_in_their_order() -> None:
     queue = Queue(at_once=1, waiting=3)
     order: list[int] = []
@@ -38,7 +43,7 @@ def test_those_who_wait_are_served_in_their_order() -> None:
     threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
     for number, thread in enumerate(threads, start=1):
         thread.start()
-        wait_for(lambda number=number: len(queue._turns) == number)
+        wait_for(partial(is_length, queue._turns, number))
     assert not queue.enter()
     queue.leave()
     for thread in threads:

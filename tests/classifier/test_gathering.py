@@ -55,7 +55,7 @@ def run(work: Work, first: int, later: Sequence[int], *, limit: int = 8) -> dict
 
 
 def test_alone_nobody_waits() -> None:
-    gathering = Gathering(lambda items: [2 * item for item in items], limit=8)
+    gathering = Gathering[int, int](lambda items: [2 * item for item in items], limit=8)
     assert [gathering.ask(item) for item in (1, 2, 3)] == [2, 4, 6]
 
 
@@ -98,7 +98,7 @@ def test_an_error_of_one_alone_is_raised_as_it_is() -> None:
 
 
 def test_a_thousand_answers_from_sixteen_threads_are_not_mixed_up() -> None:
-    gathering = Gathering(lambda items: [2 * item for item in items], limit=4)
+    gathering = Gathering[int, int](lambda items: [2 * item for item in items], limit=4)
     wrong: list[int] = []
 
     def ask(base: int) -> None:

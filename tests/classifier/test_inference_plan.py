@@ -41,7 +41,7 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         monkeypatch.setattr(inference_plan, "fastest", find)
         monkeypatch.setattr(inference_plan, "is_fast_in_bf16", lambda: bf16)
-        monkeypatch.setattr(inference_plan.os, "sched_getaffinity", lambda _pid: {0, 1})
+        monkeypatch.setattr("os.sched_getaffinity", lambda _pid: {0, 1})
         monkeypatch.setattr(inference_plan, "_known", {})
 
     return arrange
