@@ -7,12 +7,13 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.utils.translation import gettext as _
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.reverse import reverse
 
 from classifier.api.language import PARAMETER
-from classifier.api.serializers import AnswerSerializer, answer_body
+from classifier.api.serializers import ANSWER_EXAMPLE, AnswerSerializer, answer_body
 from classifier.choices import Source
 from classifier.history import MOST_DELETED, class_keys_of
 from classifier.models import Prediction
@@ -100,6 +101,19 @@ class LabelSerializer(StrictSerializer):
     )
 
 
+_EXAMPLE: Final = {
+    **ANSWER_EXAMPLE,
+    "created_at": "2026-03-01T12:00:00Z",
+    "file_name": "holiday.jpg",
+    "source": "api",
+    "width": 1280,
+    "height": 960,
+    "label": None,
+    "thumbnail": "https://example.org/api/v1/predictions/42/thumbnail",
+}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("An airplane", value=_EXAMPLE, response_only=True)])
 class PredictionSerializer(AnswerSerializer):
     """An answer in one's history."""
 

@@ -95,30 +95,22 @@ class RankedClassSerializer(serializers.Serializer[Any]):
     confidence = serializers.FloatField(min_value=0, max_value=1)
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "An airplane",
-            value={
-                "class_id": 0,
-                "class_name": "airplane",
-                "confidence": 0.951202,
-                "probabilities": dict(zip(_NAMES, _SHARES, strict=True)),
-                "class_key": "airplane",
-                "top": [
-                    {"class_id": i, "class_key": _NAMES[i], "class_name": _NAMES[i], "confidence": _SHARES[i]}
-                    for i in _BEST
-                ],
-                "out_of_distribution": False,
-                "model_version": "v1",
-                "model_sha256": "9f2c5a1d0b7e4c3f8a6d2e1b0c9f8e7d6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d",
-                "latency_ms": 2.914,
-                "prediction_id": 42,
-            },
-            response_only=True,
-        )
-    ]
-)
+ANSWER_EXAMPLE: Final[dict[str, Any]] = {
+    "class_id": 0,
+    "class_name": "airplane",
+    "confidence": 0.951202,
+    "probabilities": dict(zip(_NAMES, _SHARES, strict=True)),
+    "class_key": "airplane",
+    "top": [{"class_id": i, "class_key": _NAMES[i], "class_name": _NAMES[i], "confidence": _SHARES[i]} for i in _BEST],
+    "out_of_distribution": False,
+    "model_version": "v1",
+    "model_sha256": "9f2c5a1d0b7e4c3f8a6d2e1b0c9f8e7d6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d",
+    "latency_ms": 2.914,
+    "prediction_id": 42,
+}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("An airplane", value=ANSWER_EXAMPLE, response_only=True)])
 class AnswerSerializer(serializers.Serializer[Any]):
     """What the model says about a picture. Names are in the language asked for; keys never change."""
 

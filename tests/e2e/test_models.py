@@ -54,12 +54,12 @@ def test_a_package_comes_in_answers_and_is_gone_back_from(page: Page, olga: User
     page.get_by_role("link", name="Import a model").click()
     shoot(page, "import-desktop")
     file = {"name": "model.zip", "mimeType": "application/zip", "buffer": b"text"}
-    page.get_by_label("Package").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+    page.get_by_label("Package", exact=True).set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("The package is refused.")).to_be_visible()
     shoot(page, "import-refused-desktop")
     file["buffer"] = zip_of(package)
-    page.get_by_label("Package").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+    page.get_by_label("Package", exact=True).set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("The package is model")).to_be_visible()
     version = ModelVersion.objects.get(package_sha256=package.name)
