@@ -129,11 +129,11 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
-    "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cifarsite.content_policy.ContentPolicyMiddleware",
+    "cifarsite.overload.OverloadMiddleware",  # before all that costs something; refusals have the headers of the above
     "cifarsite.conditional.ApiConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "cifarsite.language.LanguageMiddleware",
@@ -321,6 +321,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "cifarsite.schema.ApiSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` means nothing here
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces

@@ -105,19 +105,19 @@ class LabelSerializer(StrictSerializer):
     )
 
 
-_EXAMPLE: Final = {
+_PREDICTION_EXAMPLE: Final = {
     **ANSWER_EXAMPLE,
     "created_at": "2026-03-01T12:00:00Z",
-    "file_name": "holiday.jpg",
+    "file_name": "plane.jpg",
     "source": "api",
-    "width": 1280,
-    "height": 960,
+    "width": 640,
+    "height": 480,
     "label": None,
-    "thumbnail": "https://example.org/api/v1/predictions/42/thumbnail",
+    "thumbnail": "http://127.0.0.1:8000/api/v1/predictions/42/thumbnail",
 }
 
 
-@extend_schema_serializer(examples=[OpenApiExample("An airplane", value=_EXAMPLE, response_only=True)])
+@extend_schema_serializer(examples=[OpenApiExample("An airplane", value=_PREDICTION_EXAMPLE, response_only=True)])
 class PredictionSerializer(AnswerSerializer):
     """An answer in one's history."""
 

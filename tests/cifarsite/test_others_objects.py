@@ -38,11 +38,11 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/thumbnail.jpg": prediction_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
+    "tokens/<slug:key>/revoke/": token_of,
+    "api/v1/tokens/<slug:key>": token_of,
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
-    "tokens/<str:key>/revoke/": token_of,
-    "api/v1/tokens/<str:key>": token_of,
 }
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
@@ -95,7 +95,7 @@ def snapshot() -> dict[str, list[dict[str, Any]]]:
 def test_another_person_s_thing_is_not_there(champion: object, template: str, who: str, verb: str) -> None:
     thing = PRIVATE[template](UserFactory.create())
     stranger = UserFactory.create(groups=[who], is_superuser=who == "administrator", is_staff=who == "administrator")
-    path = "/" + template.replace("<int:pk>", str(thing)).replace("<str:key>", str(thing))
+    path = "/" + template.replace("<int:pk>", str(thing)).replace("<slug:key>", str(thing))
     client, content_type = Client(raise_request_exception=False), "application/json"
     if template.startswith("api/"):
         client.defaults["HTTP_AUTHORIZATION"] = f"Token {make_token(stranger)}"
@@ -114,7 +114,7 @@ def test_its_owner_finds_it(champion: object, template: str) -> None:
     """Or the test above would prove nothing."""
     owner = UserFactory.create()
     thing = PRIVATE[template](owner)
-    path = "/" + template.replace("<int:pk>", str(thing)).replace("<str:key>", str(thing))
+    path = "/" + template.replace("<int:pk>", str(thing)).replace("<slug:key>", str(thing))
     client = Client()
     client.force_login(owner)
     found = {client.generic(verb.upper(), path).status_code for verb in ("get", "post")}
