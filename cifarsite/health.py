@@ -152,7 +152,7 @@ class WelcomeView(OpenView):
     def get(self, request: Request) -> Response:
         """Link to everything."""
         names = ["health", "ready", "classes", "model_info", "predict", "batch_predict", "predict_base64"]
-        names += ["runs", "queues", "tokens", "schema"]
+        names += ["predictions", "models", "datasets", "runs", "queues", "tokens", "schema"]
         links = {name: reverse(f"api:{name}", request=request) for name in names}
         links |= {name: reverse(name, request=request) for name in ("swagger", "redoc")}
         message = "Welcome to the cifarsite API: send a picture to “predict”."

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from cifarsite.accounts.models import ApiToken
-from training.api.run_serializers import StrictSerializer
+from training.api.strict import StrictSerializer
 from training.choices import Scope
 
 _TOKEN_EXAMPLE: Final[dict[str, Any]] = {

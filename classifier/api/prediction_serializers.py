@@ -33,8 +33,12 @@ class FilterSerializer(StrictSerializer):
     created_to = serializers.DateTimeField(required=False, help_text="The day or moment before which it was asked.")
     confidence_min = serializers.FloatField(required=False, min_value=0, max_value=1)
     confidence_max = serializers.FloatField(required=False, min_value=0, max_value=1)
-    source = serializers.ChoiceField(choices=Source.choices, required=False, help_text="By which way it came.")
-    label = serializers.CharField(required=False, max_length=_LONGEST_KEY, help_text="Key of the class that one gave.")
+    source = serializers.ChoiceField(  # type: ignore[assignment]  # a field named as an attribute of every field
+        choices=Source.choices, required=False, help_text="By which way it came."
+    )
+    label = serializers.CharField(  # type: ignore[assignment]  # the same
+        required=False, max_length=_LONGEST_KEY, help_text="Key of the class that one gave."
+    )
     labelled = serializers.BooleanField(required=False, help_text="Whether one gave any.")
     out_of_distribution = serializers.BooleanField(
         required=False, help_text="Whether the picture may show none of the classes."
@@ -96,7 +100,7 @@ class DeletedSerializer(serializers.Serializer[Any]):
 class LabelSerializer(StrictSerializer):
     """What the picture shows."""
 
-    label = serializers.CharField(
+    label = serializers.CharField(  # type: ignore[assignment]  # a field named as an attribute of every field
         allow_blank=True, max_length=_LONGEST_KEY, help_text="Key of a class that the model knows; empty takes it back."
     )
 
@@ -119,10 +123,12 @@ class PredictionSerializer(AnswerSerializer):
 
     created_at = serializers.DateTimeField()
     file_name = serializers.CharField(allow_blank=True)
-    source = serializers.ChoiceField(choices=Source.choices)
+    source = serializers.ChoiceField(choices=Source.choices)  # type: ignore[assignment]  # the same
     width = serializers.IntegerField(help_text="Pixels of the picture as it came.")
     height = serializers.IntegerField()
-    label = serializers.CharField(allow_null=True, help_text="Key of the class that one says it shows.")
+    label = serializers.CharField(  # type: ignore[assignment]  # the same
+        allow_null=True, help_text="Key of the class that one says it shows."
+    )
     thumbnail = serializers.URLField(help_text="Where its thumbnail is, for its owner.")
 
 

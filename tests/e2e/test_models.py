@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from cifarsite.accounts.models import User
-from tests.e2e.conftest import OpenPage, has_sideways_scroll, sign_in
+from tests.e2e.conftest import OpenPage, PageLog, has_sideways_scroll, sign_in
 from tests.factories import PASSWORD, ModelVersionFactory, UserFactory
 from tests.tiny_model import build_metrics, build_package
 from training.engine.constants import CIFAR10_CLASS_KEYS
@@ -43,7 +43,10 @@ def shoot(page: Page, name: str) -> None:
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
 
 
-def test_a_package_comes_in_answers_and_is_gone_back_from(page: Page, olga: User, tmp_path: Path) -> None:
+def test_a_package_comes_in_answers_and_is_gone_back_from(
+    page: Page, page_log: PageLog, olga: User, tmp_path: Path
+) -> None:
+    page_log.expect("422 (Unprocessable Entity)")  # the file that is refused
     old = ModelVersionFactory.create()
     promote_version(version=old, by=None)
     metrics = {**build_metrics(CIFAR10_CLASS_KEYS), "accuracy": 0.9}
@@ -54,12 +57,12 @@ def test_a_package_comes_in_answers_and_is_gone_back_from(page: Page, olga: User
     page.get_by_role("link", name="Import a model").click()
     shoot(page, "import-desktop")
     file = {"name": "model.zip", "mimeType": "application/zip", "buffer": b"text"}
-    page.get_by_label("Package").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+    page.get_by_label("Package", exact=True).set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("The package is refused.")).to_be_visible()
     shoot(page, "import-refused-desktop")
     file["buffer"] = zip_of(package)
-    page.get_by_label("Package").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+    page.get_by_label("Package", exact=True).set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
     page.get_by_role("button", name="Import").click()
     expect(page.get_by_text("The package is model")).to_be_visible()
     version = ModelVersion.objects.get(package_sha256=package.name)

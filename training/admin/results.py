@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from training.admin.base import Deletion, ReadOnlyAdmin, asker, protecting
 from training.choices import ModelState
-from training.exceptions import ClassesDifferError, ServiceError
+from training.exceptions import ClassesDifferError, ReasonNeededError, ServiceError
 from training.models import Dataset, ModelVersion, Promotion, Worker
 from training.services import promote_version
 
@@ -54,14 +54,14 @@ class ModelVersionAdmin(ReadOnlyAdmin[ModelVersion]):
 
     @admin.action(description=gettext_lazy("Promote selected"), permissions=["promote"])
     def promote_selected(self, request: HttpRequest, queryset: QuerySet[ModelVersion]) -> HttpResponse | None:
-        """Make the one chosen version the champion; other classes are confirmed on the page made for that."""
+        """Make the one chosen version the champion; what needs a consent or a reason is asked on the page for that."""
         chosen = list(queryset[:2])
         if len(chosen) != 1:
             self.message_user(request, _("Choose exactly one version: one model answers."), messages.ERROR)
             return None
         try:
             promote_version(version=chosen[0], by=asker(request))
-        except ClassesDifferError as error:
+        except (ClassesDifferError, ReasonNeededError) as error:
             self.message_user(request, str(error), messages.WARNING)
             return redirect("version_promote", pk=chosen[0].pk)
         except ServiceError as error:
@@ -93,7 +93,8 @@ class ModelVersionAdmin(ReadOnlyAdmin[ModelVersion]):
 class PromotionAdmin(ReadOnlyAdmin[Promotion]):
     """Who promoted what, and when."""
 
-    list_display = ["at", "version", "previous", "by"]
+    list_display = ["at", "version", "previous", "kind", "by", "reason"]
+    list_filter = ["kind"]
     list_select_related = ["version", "previous", "by"]
     date_hierarchy = "at"
 

@@ -28,7 +28,7 @@ class ImportRequestSerializer(StrictSerializer):
     """A dataset to make: from an archive that is sent, or from a source that the worker reaches."""
 
     name = serializers.CharField(max_length=63, validators=[validate_name])
-    source = serializers.ChoiceField(choices=ImportSource.choices)
+    source = serializers.ChoiceField(choices=ImportSource.choices)  # type: ignore[assignment]  # an attribute's name
     file = UploadField(required=False, help_text="The archive, for the source `archive`.")
     skip_unreadable = serializers.BooleanField(
         default=False, help_text="Whether unreadable images are left out instead of ending the import."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django.conf import settings
 from django.db import transaction
@@ -218,7 +218,7 @@ def _find_dataset(pk: int) -> Dataset:
 
 
 def _find_import(pk: int) -> DatasetImport:
-    return cast("DatasetImport", get_object_or_404(imports_to_list(), pk=pk))
+    return get_object_or_404(imports_to_list(), pk=pk)
 
 
 def _describe(pk: int) -> dict[str, Any]:

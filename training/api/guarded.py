@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final
 
-from rest_framework.parsers import JSONParser
+from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.views import APIView
 
 from training.api.permissions import HasNeededPermission
+from training.api.scopes import Statement
 
 JSON: Final = "application/json"
 REFUSALS: Final = {
@@ -26,7 +27,7 @@ LIST_REFUSALS: Final = {
 class GuardedView(APIView):
     """A view that takes JSON from accounts with the permissions that it names by method."""
 
-    scope: ClassVar[str]
+    scope: ClassVar[Statement]
     permission_classes = (IsAuthenticated, HasNeededPermission)
-    parser_classes = (JSONParser,)
+    parser_classes: Sequence[type[BaseParser]] = (JSONParser,)
     needed: ClassVar[Mapping[str, str]]

@@ -53,11 +53,11 @@ class NewestFirst(CursorPagination):
             NotFound: it is none of ours.
         """
         cursor = super().decode_cursor(request)
-        position = cursor.position if cursor else None
-        if position is not None and not (position.isascii() and position.isdecimal() and len(position) < 20):
-            raise NotFound(self.invalid_cursor_message)
-        if position is not None and int(position) > LARGEST_KEY:
-            raise NotFound(self.invalid_cursor_message)
+        if cursor is not None and cursor.position is not None:
+            position = str(cursor.position)
+            is_key = position.isascii() and position.isdecimal() and len(position) < 20
+            if not is_key or int(position) > LARGEST_KEY:
+                raise NotFound(self.invalid_cursor_message)
         return cursor
 
     def _get_position_from_instance(self, instance: Any, ordering: Sequence[str]) -> str:  # noqa: ANN401

@@ -148,7 +148,8 @@ def _check_tensor(data: memoryview) -> str:
 
 
 def _read_value_info(data: memoryview) -> tuple[str, tuple[int | None, ...]]:
-    name, shape, is_float = "", (), False
+    name, is_float = "", False
+    shape: tuple[int | None, ...] = ()
     for number, value in _fields(data):
         if number == 1:
             name = _text(value)

@@ -211,7 +211,8 @@ class TestOwnership:
         row = make(make_user("bob"), version)
         assert ids(program.get(LIST)) == []
         assert _text(program.get(f"{LIST}/export.jsonl")) == ""
-        for body in ({"ids": [row.pk]}, {"filter": {}}):
+        bodies: list[dict[str, object]] = [{"ids": [row.pk]}, {"filter": {}}]
+        for body in bodies:
             assert ask(program, "post", f"{LIST}/delete", body).json()["deleted"] == 0
         assert Prediction.objects.filter(pk=row.pk).exists()
 
