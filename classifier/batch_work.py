@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from classifier.archives import Survey, read_entries, survey_archive
+from classifier.batch_engine import EngineWork, hold_engine
 from classifier.batch_keeper import Keeper
 from classifier.batch_metrics import measure_batch
 from classifier.batch_pipeline import CORES, Pipeline
@@ -16,7 +17,9 @@ from classifier.batch_rows import RowWriter
 from classifier.inference import ModelNotReady, champion_slot, load_predictor, predictor
 from classifier.models import BatchJob
 from training.publishing import do_beside_lease, insist
+from training.runner import execute
 from training.store import fetch
+from training.supervisor import Timings
 
 if TYPE_CHECKING:
     from classifier.inference import Predictor
@@ -50,11 +53,13 @@ class BatchWork:
     Args:
         job: The claimed batch.
         keeper: Keeps it ours.
+        timings: The patience of an engine's supervisor.
     """
 
-    def __init__(self, job: BatchJob, *, keeper: Keeper) -> None:
+    def __init__(self, job: BatchJob, *, keeper: Keeper, timings: Timings) -> None:
         self._job = job
         self._keeper = keeper
+        self._timings = timings
 
     def carry_out(self) -> None:
         """Answer every entry that has no answer yet, measure, and let the batch succeed.
@@ -71,6 +76,12 @@ class BatchWork:
         path = do_beside_lease(self._job, lambda: insist(partial(fetch, self._job.archive)))
         survey = survey_archive(path, on_entry=self._keeper.look)
         self._note_beginning(model, survey)
+        with hold_engine() as environment:
+            if environment is not None:
+                package = Path(model.package.path)
+                work = EngineWork(self._job, archive=path, package=package, survey=survey)
+                execute(self._job, work, environment=environment, timings=self._timings)
+                return
         self._answer(path, model, survey)
         metrics = measure_batch(self._job, on_page=self._keeper.look)
         self._keeper.write(lambda: self._job.succeed(metrics=metrics))
@@ -115,6 +126,7 @@ class BatchWork:
     def _note_beginning(self, model: Predictor, survey: Survey) -> None:
         job = self._job
         job.model_version, job.model_sha256 = model.version, model.package.sha256
-        fields = {"model_version": model.version, "model_sha256": model.package.sha256}
-        done, total = job.progress_done, survey.pictures or 0
-        self._keeper.write(lambda: job.record_progress(done=done, total=total, **fields))
+        done, total, sha256 = job.progress_done, survey.pictures or 0, model.package.sha256
+        self._keeper.write(
+            lambda: job.record_progress(done=done, total=total, model_version=model.version, model_sha256=sha256)
+        )

@@ -16,7 +16,7 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from cifarsite.accounts.models import User
 from classifier import batch_work
-from classifier.archives import ArchiveRejected
+from classifier.archives import ArchiveRejected, Survey, survey_archive
 from classifier.batch_rows import RowWriter
 from classifier.batch_services import cancel_batch, delete_batch, resume_batch
 from classifier.inference import champion_slot
@@ -122,6 +122,7 @@ class TestWork:
         assert (job.lease_until, job.metrics) == (None, {})
         item = job.items.get(index=3)
         assert (item.name, item.class_id, item.out_of_distribution) == ("00003.png", 3, False)
+        assert item.probabilities is not None
         assert item.confidence == item.probabilities[3] == max(item.probabilities)
         assert sum(item.probabilities) == pytest.approx(1, abs=1e-5)
 
@@ -279,7 +280,7 @@ class TestArchive:
         job = request(user, tar_of(pictures(5)))
         file = artifacts_root / job.archive
         file.write_bytes(file.read_bytes()[: 2 * 1024 + 700])
-        survey = batch_work.Survey(5, batch_work.survey_archive(file, seconds=0.0).labels)
+        survey = Survey(5, survey_archive(file, seconds=0.0).labels)
         monkeypatch.setattr(batch_work, "survey_archive", lambda _path, **_options: survey)
         job = carry_out(job)
         assert (job.status, job.reason) == ("failed", Reason.BAD_ARCHIVE)
