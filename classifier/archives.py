@@ -139,8 +139,8 @@ def read_entries(path: Path, *, skip: int = 0, on_entry: Callable[[], None] = _d
         on_entry=on_entry,
     )
     try:
-        for index, name, data, fault in entries:
-            yield Entry(index, name, data, refusal_of(fault) if fault else None)
+        for entry in entries:
+            yield Entry(entry.index, entry.name, entry.data, refusal_of(entry.fault) if entry.fault else None)
     except ArchiveError as error:
         raise _reject(error) from error
 

@@ -59,6 +59,7 @@ def test_jobs_by_kind_and_state() -> None:
     DatasetImportFactory.create(status=JobStatus.FAILED)
     found = [line for line in lines() if line.startswith("cifarsite_jobs{")]
     assert found == [
+        *(f'cifarsite_jobs{{kind="batchjob",state="{state}"}} 0.0' for state in JobStatus.values),
         'cifarsite_jobs{kind="datasetimport",state="queued"} 0.0',
         'cifarsite_jobs{kind="datasetimport",state="running"} 0.0',
         'cifarsite_jobs{kind="datasetimport",state="succeeded"} 0.0',
@@ -168,7 +169,7 @@ def test_predictions() -> None:
 def test_more_rows_cost_no_more_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     now = timezone.now()
     for number in range(3):
-        with django_assert_num_queries(15):
+        with django_assert_num_queries(19):
             read()
         for run in TrainingRunFactory.create_batch(2, status=JobStatus.RUNNING):
             EpochMetricFactory.create(run=run)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal
 
 from training.engine.archive_rules import (
     ArchiveError,
@@ -21,7 +22,8 @@ LABELS_NAME: Final = "labels.csv"
 EntryFault = Literal["", "too_many_bytes", "broken", "nested"]
 
 
-class PictureEntry(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PictureEntry:
     """One entry.
 
     Attributes:

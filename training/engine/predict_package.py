@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -124,7 +124,7 @@ def _decode_ahead(entries: Iterator[PictureEntry], *, limits: ImageLimits) -> It
     bytes_ahead = 0
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="decode") as pool:
         for entry in entries:
-            bare = entry._replace(data=b"")
+            bare = replace(entry, data=b"")
             waiting.append((bare, len(entry.data), pool.submit(_decode, entry, limits)))
             bytes_ahead += len(entry.data)
             while len(waiting) >= _AHEAD or bytes_ahead > _AHEAD_BYTES:
