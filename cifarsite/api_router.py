@@ -13,7 +13,7 @@ _api: list[URLPattern | URLResolver] = [
     path("ready", ReadyView.as_view(), name="ready"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("tokens", TokensView.as_view(), name="tokens"),
-    path("tokens/<str:key>", TokenView.as_view(), name="token"),
+    path("tokens/<slug:key>", TokenView.as_view(), name="token"),
     path("", include("classifier.api.urls")),
     path("", include("training.api.urls")),
 ]

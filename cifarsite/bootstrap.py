@@ -20,10 +20,9 @@ from cifarsite.accounts.groups import ADMINISTRATOR
 from cifarsite.accounts.models import User
 from cifarsite.checks import folder_trouble, shipped_packages
 from training.engine.exceptions import EngineError
-from training.exceptions import ServiceError
 from training.models import ModelVersion
 from training.registry import register_package
-from training.services import promote_version
+from training.services import install_champion
 from training.store import check_access
 
 _DEFAULT_USERNAME = "admin"
@@ -132,11 +131,11 @@ def ensure_champion() -> ModelVersion | None:
     for package in shipped_packages():
         try:
             version = register_package(package)
-            promote_version(version=version, by=None, announce=False)
-        except (EngineError, ServiceError, OSError) as error:
+            promotion = install_champion(version=version)
+        except (EngineError, OSError) as error:
             message = f"The shipped champion cannot be used: {error}"
             raise StartError(message) from error
-        return version
+        return version if promotion else None
     return None
 
 

@@ -70,7 +70,7 @@ class Queue:
 
 
 class OverloadMiddleware:
-    """Answers 503 to a program's pictures when the process has enough of them. Stands before everything else.
+    """Answers 503 to a program's pictures when the process has enough of them. Stands before all that costs something.
 
     Args:
         get_response: the rest of the site.
@@ -101,6 +101,7 @@ class OverloadMiddleware:
         refusal = problem(
             request, 503, [Fault("server", "overloaded", sentence)], headers={"Retry-After": str(RETRY_SECONDS)}
         )
+        refusal.headers["Content-Length"] = str(len(refusal.content))  # Django's middleware for it comes later
         refusal._has_been_logged = True  # type: ignore[attr-defined]  # or Django writes a line for each, when it hurts
         return refusal
 

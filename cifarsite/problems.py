@@ -29,7 +29,7 @@ from cifarsite import error_pages
 from classifier.archives import ArchiveRejected
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
-from classifier.uploads import FormError
+from training.api.bounded import FormError
 from training.exceptions import ServiceError
 
 logger = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def _expected(error: Exception) -> tuple[int, Fault] | None:
     if isinstance(error, MultiPartParserError | UnreadablePostError):
         return 400, Fault("body", "malformed", str(error) if isinstance(error, FormError) else _describe_form())
     if isinstance(error, ServiceError):
-        return 409, Fault("state", "conflict", str(error))
+        return error.status, Fault(error.location, error.code, str(error))
     for kinds, status, fault in _EXPECTED:
         if isinstance(error, kinds):
             return status, _fault(fault)

@@ -38,6 +38,15 @@ def _number(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 -
     return int(raw)
 
 
+def _fraction(name: str, default: float) -> float:
+    """Read a number in [0, 1] from the environment, or say which variable is wrong."""
+    raw = env.str(name, default=str(default)).strip()
+    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", raw) or not 0 <= float(raw) <= 1:
+        message = f"{name}={raw!r} is not valid: give a number from 0 to 1, such as {default}."
+        raise ImproperlyConfigured(message)
+    return float(raw)
+
+
 def _switch(name: str, *, default: bool) -> bool:
     """Read a yes/no variable, or say which variable is wrong."""
     raw = env.str(name, default=str(default)).strip().lower()
@@ -120,11 +129,11 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
 ]
 MIDDLEWARE = [
-    "cifarsite.overload.OverloadMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cifarsite.content_policy.ContentPolicyMiddleware",
+    "cifarsite.overload.OverloadMiddleware",  # before all that costs something; refusals have the headers of the above
     "cifarsite.conditional.ApiConditionalGetMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "cifarsite.language.LanguageMiddleware",
@@ -312,6 +321,7 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "cifarsite.schema.ApiSchema",
     "EXCEPTION_HANDLER": "cifarsite.problems.exception_handler",
+    "URL_FORMAT_OVERRIDE": None,  # `?format=` means nothing here
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces
@@ -332,9 +342,27 @@ SPECTACULAR_SETTINGS = {
     "Make a token under “API tokens”, or with `manage.py api_token USERNAME`.",
     "VERSION": API_VERSION,
     "OAS_VERSION": "3.1.1",
-    "TAGS": [{"name": name} for name in ("Pictures", "Batches", "Model", "Runs", "Queues", "Tokens", "Site")],
+    "TAGS": [
+        {"name": name}
+        for name in (
+            "Pictures",
+            "Batches",
+            "History",
+            "Model",
+            "Models",
+            "Datasets",
+            "Runs",
+            "Queues",
+            "Tokens",
+            "Site",
+        )
+    ],
     "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
-    "ENUM_NAME_OVERRIDES": {"JobStatusEnum": "training.choices.JobStatus"},
+    "ENUM_NAME_OVERRIDES": {
+        "JobStatusEnum": "training.choices.JobStatus",
+        "ImportSourceEnum": "training.choices.ImportSource",
+        "PictureSourceEnum": "classifier.choices.Source",
+    },
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -355,6 +383,7 @@ ARCHIVE_MAX_ITEMS = _number("CIFARSITE_ARCHIVE_MAX_ITEMS", 100_000, minimum=1, m
 BATCH_FORM_MAX_FILES = _number("CIFARSITE_BATCH_FORM_MAX_FILES", 1000, minimum=1, maximum=10_000)
 BATCH_JOBS_PER_USER = _number("CIFARSITE_BATCH_JOBS_PER_USER", 10)  # waiting and running; 0: no limit
 BATCH_ARCHIVE_DAYS = _number("CIFARSITE_BATCH_ARCHIVE_DAYS", 7, maximum=3650)  # after the job's end
+PACKAGE_MAX_BYTES = _number("CIFARSITE_PACKAGE_MAX_MIB", 256, minimum=1, maximum=4096) * MEBIBYTE
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 FORM_MAX_FILES = 100  # of any form but those that are for more
 # Of the forms that are; one too many is answered with how many may be.
@@ -395,6 +424,8 @@ CHECKPOINT_DAYS = _number("CIFARSITE_CHECKPOINT_DAYS", 30, minimum=1, maximum=36
 TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
 USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
 USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
+# A version whose test accuracy is lower than the champion's by more than this answers with a stated reason only.
+PROMOTION_MARGIN = _fraction("CIFARSITE_PROMOTION_MARGIN", 0.01)
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
 
 # --- Security --------------------------------------------------------------------------------------------------------

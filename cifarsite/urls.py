@@ -16,7 +16,7 @@ urlpatterns = [
     path("", include("training.urls")),
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("tokens/", views.tokens, name="tokens"),
-    path("tokens/<str:key>/revoke/", views.revoke, name="token_revoke"),
+    path("tokens/<slug:key>/revoke/", views.revoke, name="token_revoke"),
     path("accounts/", include("allauth.account.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),

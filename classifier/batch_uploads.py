@@ -18,10 +18,12 @@ from django.core.files.uploadhandler import FileUploadHandler
 from django.http import HttpRequest
 
 from classifier.file_names import harmless_name
-from classifier.uploads import FORM_OVERHEAD_BYTES, bound_upload
+from classifier.uploads import StrictFormReader
+from training.api.bounded import bound_upload
 
 ARCHIVE: Final = "archive"
 FILES: Final = "files"
+_PART_HEAD_BYTES: Final = 1024  # boundary, headers and name of one file
 
 
 class BatchReceiver(FileUploadHandler):
@@ -100,6 +102,15 @@ class BatchReceiver(FileUploadHandler):
         return wanted
 
 
+class _BatchFormReader(StrictFormReader):
+    """Takes as many files as a batch may have."""
+
+    @property
+    def most_files(self) -> int:
+        """How many files a form may have."""
+        return int(settings.BATCH_FORM_MAX_FILES)
+
+
 def receive_batch(request: HttpRequest) -> BatchReceiver:
     """Prepare `request`, before anything reads its body, to take in the pictures of a batch.
 
@@ -107,6 +118,7 @@ def receive_batch(request: HttpRequest) -> BatchReceiver:
         RequestDataTooBig: the request declares more than an archive may have.
     """
     receiver = BatchReceiver(request)
-    limit = settings.ARCHIVE_MAX_BYTES + settings.BATCH_FORM_MAX_FILES * 1024 + FORM_OVERHEAD_BYTES
-    bound_upload(request, limit=limit, files=settings.BATCH_FORM_MAX_FILES, handler=receiver)
+    heads = settings.BATCH_FORM_MAX_FILES * _PART_HEAD_BYTES
+    bound_upload(request, max_bytes=settings.ARCHIVE_MAX_BYTES + heads, reader=_BatchFormReader)
+    request.upload_handlers = [receiver]
     return receiver

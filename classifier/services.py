@@ -38,13 +38,14 @@ class Upload:
     name: str | None
 
 
-def predict(*, owner: User, upload: Upload, source: Source) -> Prediction:
+def predict(*, owner: User, upload: Upload, source: Source, mirrored: bool = False) -> Prediction:
     """Classify a picture and keep the answer.
 
     Args:
         owner: whose history it joins.
         upload: the picture.
         source: by which way it came.
+        mirrored: ask about its mirror image as well, and average.
 
     Returns:
         The saved row; its `model_version` is loaded.
@@ -53,23 +54,26 @@ def predict(*, owner: User, upload: Upload, source: Source) -> Prediction:
         ImageRejected: the file is no picture that is accepted, or its name is none.
         ModelNotReady: no model can answer.
     """
-    prediction = classify(owner=owner, upload=upload, source=source)
+    prediction = classify(owner=owner, upload=upload, source=source, mirrored=mirrored)
     keep_answers([prediction])
     return prediction
 
 
-def classify(*, owner: User, upload: Upload, source: Source) -> Prediction:
+def classify(*, owner: User, upload: Upload, source: Source, mirrored: bool = False) -> Prediction:
     """Classify a picture as `predict` does, and keep nothing; `keep_answers` does."""
-    return _answer(predictor(), owner=owner, upload=upload, source=source)
+    return _answer(predictor(), owner=owner, upload=upload, source=source, mirrored=mirrored)
 
 
-def classify_many(*, owner: User, uploads: Sequence[Upload], source: Source) -> list[Prediction | ImageRejected]:
+def classify_many(
+    *, owner: User, uploads: Sequence[Upload], source: Source, mirrored: bool = False
+) -> list[Prediction | ImageRejected]:
     """Classify pictures with one model; `keep_answers` keeps the answers, all of them or, if that fails, none.
 
     Args:
         owner: whose history they will join.
         uploads: the pictures.
         source: by which way they came.
+        mirrored: ask about each one's mirror image as well, and average.
 
     Returns:
         For each picture, in order, a row that is not saved yet, or why there is none.
@@ -81,7 +85,7 @@ def classify_many(*, owner: User, uploads: Sequence[Upload], source: Source) -> 
     results: list[Prediction | ImageRejected] = []
     for upload in uploads:
         try:
-            results.append(_answer(model, owner=owner, upload=upload, source=source))
+            results.append(_answer(model, owner=owner, upload=upload, source=source, mirrored=mirrored))
         except ImageRejected as refusal:
             results.append(refusal)
     return results
@@ -96,7 +100,7 @@ def keep_answers(results: Sequence[Prediction | ImageRejected]) -> None:
         Prediction.objects.bulk_create(predictions)
 
 
-def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source) -> Prediction:
+def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source, mirrored: bool) -> Prediction:
     """Ask `model` about a picture; return a row that is not saved yet.
 
     Raises:
@@ -108,7 +112,7 @@ def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source) ->
     started = time.perf_counter()
     limits = ImageLimits(max_bytes=settings.IMAGE_MAX_BYTES, max_pixels=settings.IMAGE_MAX_PIXELS)
     image = read_image(upload.data, limits=limits)
-    scores = model.classify(image.pixels[None])
+    scores = model.classify(image.pixels[None], mirrored=mirrored)
     probabilities = [round(float(value), _DECIMALS) for value in scores.probabilities[0]]
     class_id = int(scores.logits[0].argmax())
     latency_ms = round(1000 * (time.perf_counter() - started), 3)

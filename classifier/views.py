@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
+from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -22,10 +23,12 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from classifier.answers import Answer, history_page, model_card
 from classifier.choices import Source
 from classifier.forms import HistoryFilterForm, LabelForm, PicturesForm
+from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
-from classifier.querysets import PredictionQuerySet
+from classifier.querysets import PredictionQuerySet, Wanted
+from classifier.sending import send_thumbnail
 from classifier.services import Upload, predict, set_label
 from classifier.uploads import bound_form
 from training.class_names import display_name
@@ -121,14 +124,16 @@ def history(request: HttpRequest) -> HttpResponse:
     champion = ModelVersion.objects.champion()
     form = HistoryFilterForm(request.GET, class_keys=champion.class_keys if champion else [])
     wanted = form.cleaned_data if form.is_valid() else {}
-    predictions = _own(request)
-    if wanted.get("class_key"):
-        predictions = predictions.filter(class_key=wanted["class_key"])
-    if wanted.get("name"):
-        predictions = predictions.filter(file_name__icontains=wanted["name"])
+    found = Wanted(class_key=wanted.get("class_key", ""), search=wanted.get("name", ""))
     before, after = _key(request, "before"), _key(request, "after")
-    page = history_page(predictions=predictions, before=before, after=after)
-    context = {"page": page, "form": form, "filtered": any([*wanted.values(), before, after])}
+    page = history_page(predictions=_own(request).matching(found), before=before, after=after)
+    exported = {name: value for name, value in (("class", found.class_key), ("search", found.search)) if value}
+    context = {
+        "page": page,
+        "form": form,
+        "filtered": any([*wanted.values(), before, after]),
+        "export_query": urlencode(exported),
+    }
     return render(request, "classifier/history.html", context)
 
 
@@ -155,12 +160,7 @@ def thumbnail(request: HttpRequest, pk: int) -> HttpResponse:
     data = _own(request).filter(pk=_valid(pk)).values_list("thumbnail", flat=True).first()
     if data is None:
         raise Http404
-    headers = {
-        "Cache-Control": "private, max-age=31536000, immutable",
-        "Content-Disposition": f'inline; filename="prediction-{pk}.jpg"',
-        "X-Content-Type-Options": "nosniff",
-    }
-    return HttpResponse(bytes(data), content_type="image/jpeg", headers=headers)
+    return send_thumbnail(request, pk=pk, data=bytes(data))
 
 
 @login_required
@@ -193,7 +193,7 @@ def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether the prediction shall go, and delete it when the answer is posted."""
     found = _get(request, pk)
     if request.method == "POST":
-        found.delete()
+        delete_predictions(owner=cast("Any", request.user), keys=[pk])
         messages.success(request, _("The prediction and its picture are deleted."))
         return redirect("history")
     return render(request, "classifier/delete.html", {"prediction": found})

@@ -88,6 +88,7 @@ def _fresh_process() -> Iterator[None]:
     guesses.forget()
     forget_rates()
     yield
+    champion_slot.settle()
     champion_slot.forget()
 
 

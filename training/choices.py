@@ -83,6 +83,14 @@ class ModelState(models.TextChoices):
     ARCHIVED = "archived", _("Archived")
 
 
+class PromotionKind(models.TextChoices):
+    """How a version became the champion."""
+
+    PROMOTE = "promote", _("Promoted")
+    ROLLBACK = "rollback", _("Rolled back")
+    IMPORT = "import", _("Came with the site")
+
+
 class Scope(models.TextChoices):
     """What a token may be used for, within what its owner may do; the database keeps them by these names."""
 

@@ -1,4 +1,4 @@
-"""What people fill in: a new training run, a dataset import."""
+"""What people fill in: a new training run, a dataset import, a model package."""
 
 from __future__ import annotations
 
@@ -283,3 +283,17 @@ def _parse(spec: FieldSpec, text: str) -> object:
         return float(number)
     except ValueError:
         return text
+
+
+class PackageForm(forms.Form):
+    """A model package from elsewhere. What it contains is judged by the service."""
+
+    file = forms.FileField(
+        label=gettext_lazy("Package"),
+        help_text=gettext_lazy("A .zip, .tar, .tar.gz or .tar.xz, as another site gave it out."),
+        error_messages={
+            "required": gettext_lazy("Choose a file first."),
+            "empty": gettext_lazy("The file is empty."),
+        },
+        widget=forms.ClearableFileInput(attrs={"class": "control", "accept": ".zip,.tar,.gz,.tgz,.xz,.txz"}),
+    )

@@ -7,12 +7,16 @@ import logging
 import secrets
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from training.engine.exceptions import PackageError
 from training.engine.package import PackageManifest, sync, verify_package
 from training.models import ModelVersion, TrainingRun
 from training.storage import MODELS, artifacts
 from training.store import publish
+
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
 
 logger = logging.getLogger(__name__)
 
@@ -47,16 +51,25 @@ def store_package(source: Path) -> PackageManifest:
 
 def record_version(manifest: PackageManifest, *, run: TrainingRun | None = None) -> ModelVersion:
     """Return the version of a stored package, making its row when there is none."""
-    version, _created = ModelVersion.objects.get_or_create(
+    version, _created = _find_or_make(manifest, run=run)
+    return version
+
+
+def record_import(manifest: PackageManifest, *, by: User | None) -> tuple[ModelVersion, bool]:
+    """Return the version of a stored package that came from elsewhere, and whether it is new."""
+    return _find_or_make(manifest, imported_by=by)
+
+
+def _find_or_make(manifest: PackageManifest, **made_by: Any) -> tuple[ModelVersion, bool]:  # noqa: ANN401
+    return ModelVersion.objects.get_or_create(
         package_sha256=manifest.sha256,
         defaults={
             "location": f"{MODELS}/{manifest.sha256}",
             "manifest": dict(manifest.raw),
-            "run": run,
             "test_accuracy": manifest.accuracy,
+            **made_by,
         },
     )
-    return version
 
 
 def _keep_copy(manifest: PackageManifest) -> PackageManifest:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from training.views import datasets, imports, queues, run_actions, runs, versions, workers
+from training.views import datasets, imports, packages, queues, run_actions, runs, versions, workers
 
 urlpatterns = [
     path("training/", runs.RunListView.as_view(), name="runs"),
@@ -21,6 +21,8 @@ urlpatterns = [
     path("workers/", workers.WorkersView.as_view(), name="workers"),
     path("workers/live/", workers.WorkersLiveView.as_view(), name="workers_live"),
     path("models/", versions.VersionListView.as_view(), name="versions"),
+    path("models/import/", packages.PackageImportView.as_view(), name="package_import"),
+    path("models/rollback/", versions.VersionRollbackView.as_view(), name="version_rollback"),
     path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),
     path("models/<int:pk>/promote/", versions.VersionPromoteView.as_view(), name="version_promote"),
     path("data/", datasets.DatasetListView.as_view(), name="datasets"),

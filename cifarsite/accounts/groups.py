@@ -19,8 +19,14 @@ _PERMISSIONS: dict[str, list[str]] = {
         "training.add_trainingrun",
         "training.view_epochmetric",
         "training.view_promotion",
+        "training.export_modelversion",
     ],
-    OPERATOR: ["training.manage_trainingrun", "training.promote_modelversion", "training.view_worker"],
+    OPERATOR: [
+        "training.manage_trainingrun",
+        "training.promote_modelversion",
+        "training.import_modelversion",
+        "training.view_worker",
+    ],
 }
 _ORDER = [USER, TRAINER, OPERATOR]
 

@@ -7,8 +7,9 @@ from typing import Any, Final
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
-from classifier.api.serializers import ItemFaultSerializer, PictureField
+from classifier.api.serializers import ItemFaultSerializer
 from classifier.batch_waiting import BatchWaitsFor
+from training.api.fields import UploadField
 from training.choices import Cause, JobStatus, Reason
 
 _BATCH: Final[dict[str, Any]] = {
@@ -58,13 +59,13 @@ _DETAIL: Final[dict[str, Any]] = {
 class BatchRequestSerializer(serializers.Serializer[Any]):
     """The pictures of a batch: one archive, or files."""
 
-    archive = PictureField(
+    archive = UploadField(
         required=False,
         help_text="A .zip, .tar, .tar.gz or .tar.xz with pictures; folders named as classes, or a `labels.csv` with "
         "lines of `name,label`, tell what they show.",
     )
     files = serializers.ListField(
-        child=PictureField(), required=False, help_text="JPEG, PNG, WEBP, GIF or BMP files, without an archive."
+        child=UploadField(), required=False, help_text="JPEG, PNG, WEBP, GIF or BMP files, without an archive."
     )
 
 

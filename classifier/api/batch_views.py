@@ -25,7 +25,6 @@ from classifier.api.batch_serializers import (
     BatchRequestSerializer,
 )
 from classifier.api.naming import LANGUAGE, NamingView
-from classifier.api.parsers import PictureFormParser
 from classifier.batch_bodies import batch_body, batch_detail, csv_lines, item_row, json_lines
 from classifier.batch_downloads import CSV, JSON_LINES, download
 from classifier.batch_services import (
@@ -40,6 +39,7 @@ from classifier.batch_uploads import ARCHIVE, FILES, receive_batch
 from classifier.choices import Source
 from classifier.models import BatchItem, BatchJob
 from classifier.querysets import BatchJobQuerySet
+from training.api.bounded import UploadFormParser
 from training.api.idempotency import idempotent
 from training.api.serializers import problem_responses
 from training.choices import JobStatus
@@ -113,7 +113,7 @@ class BatchesView(BatchView):
     """One's own batches."""
 
     rate = {"POST": "batch"}
-    parser_classes = (PictureFormParser,)
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything, the check of the session's CSRF token included, reads it."""

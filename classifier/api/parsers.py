@@ -6,29 +6,14 @@ from collections.abc import Mapping
 from typing import IO, Any, cast
 
 from django.conf import settings
-from django.http import HttpRequest
-from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
+from rest_framework.parsers import JSONParser
 
-from classifier.uploads import FORM_OVERHEAD_BYTES, BoundedStream
+from training.api.bounded import FORM_OVERHEAD_BYTES, BoundedStream
 
 
 def json_limit() -> int:
     """Return how many bytes JSON with one picture in base64 may have."""
     return settings.IMAGE_MAX_BYTES * 4 // 3 + FORM_OVERHEAD_BYTES
-
-
-class PictureFormParser(BaseParser):
-    """Reads the form of an upload, as `classifier.uploads.bound_form` prepared it."""
-
-    media_type = "multipart/form-data"
-
-    def parse(
-        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> DataAndFiles[Any, Any]:
-        """Return fields and files."""
-        assert parser_context is not None  # noqa: S101  # the framework always gives one
-        request: HttpRequest = parser_context["request"]._request  # its documented attribute
-        return DataAndFiles(*request.parse_file_upload(request.META, cast("Any", stream)))
 
 
 class PictureJsonParser(JSONParser):

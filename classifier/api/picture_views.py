@@ -8,13 +8,13 @@ from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from classifier.api.naming import LANGUAGE, NO_MODEL, NamingView
-from classifier.api.parsers import PictureFormParser, PictureJsonParser, json_limit
+from classifier.api.parsers import PictureJsonParser, json_limit
 from classifier.api.serializers import (
     AnswerSerializer,
     AnswersSerializer,
@@ -28,7 +28,8 @@ from classifier.choices import Source
 from classifier.images import ImageRejected
 from classifier.models import Prediction
 from classifier.services import Upload, classify, classify_many, keep_answers
-from classifier.uploads import bound_body, bound_form
+from classifier.uploads import bound_form
+from training.api.bounded import UploadFormParser, bound_body
 from training.api.idempotency import idempotent
 from training.api.serializers import problem_responses
 
@@ -38,8 +39,16 @@ _REFUSALS = {
     413: "Too many bytes or pixels.",
     415: "Not the media type that is asked for, or not a picture that is accepted.",
     422: "A damaged picture.",
-    503: NO_MODEL,
+    503: f"{NO_MODEL} Or too many pictures come: `overloaded`.",
 }
+
+MIRRORED = OpenApiParameter(
+    "tta",
+    str,
+    enum=["0", "1"],
+    description="1: the model is asked about the picture's mirror image as well and the logits are averaged (test-time "
+    "augmentation). It takes the model twice as long and is right a little more often.",
+)
 
 
 class PredictView(NamingView):
@@ -47,7 +56,7 @@ class PredictView(NamingView):
 
     scope = "predict"
     rate = "predict"
-    parser_classes = (PictureFormParser,)
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything, the check of the session's CSRF token included, reads it."""
@@ -59,7 +68,7 @@ class PredictView(NamingView):
         tags=["Pictures"],
         summary="Classify a picture",
         description="Classifies one picture and keeps the answer in the caller's history.",
-        parameters=[LANGUAGE],
+        parameters=[LANGUAGE, MIRRORED],
         request={"multipart/form-data": PictureSerializer},
         responses={
             (200, "application/json"): AnswerSerializer,
@@ -79,7 +88,9 @@ class PredictView(NamingView):
 
     def classify(self, request: Request) -> Prediction:
         """Find the answer, which is not kept yet."""
-        return classify(owner=_asker(request), upload=_read(_only_file(request)), source=Source.API)
+        return classify(
+            owner=_asker(request), upload=_read(_only_file(request)), source=Source.API, mirrored=_is_mirrored(request)
+        )
 
 
 class BatchPredictView(NamingView):
@@ -87,7 +98,7 @@ class BatchPredictView(NamingView):
 
     scope = "predict"
     rate = "batch"
-    parser_classes = (PictureFormParser,)
+    parser_classes = (UploadFormParser,)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Bound the upload before anything reads it."""
@@ -103,7 +114,7 @@ class BatchPredictView(NamingView):
             "Classifies up to 32 pictures, or as many as the site is set to, and keeps the answers in the caller's "
             "history. The answers come in the order of the files; in place of one that was refused stands its error."
         ),
-        parameters=[LANGUAGE],
+        parameters=[LANGUAGE, MIRRORED],
         request={"multipart/form-data": PicturesSerializer},
         responses={
             (200, "application/json"): AnswersSerializer,
@@ -125,7 +136,7 @@ class BatchPredictView(NamingView):
     def classify(self, request: Request) -> list[Prediction | ImageRejected]:
         """Find the answers, which are not kept yet."""
         uploads = [_read(file) for file in _several_files(request)]
-        return classify_many(owner=_asker(request), uploads=uploads, source=Source.API)
+        return classify_many(owner=_asker(request), uploads=uploads, source=Source.API, mirrored=_is_mirrored(request))
 
 
 class EncodedPredictView(NamingView):
@@ -145,7 +156,7 @@ class EncodedPredictView(NamingView):
         tags=["Pictures"],
         summary="Classify a picture in base64",
         description="As “Classify a picture”, for programs that speak JSON alone.",
-        parameters=[LANGUAGE],
+        parameters=[LANGUAGE, MIRRORED],
         request={"application/json": EncodedPictureSerializer},
         responses={
             (200, "application/json"): AnswerSerializer,
@@ -165,7 +176,14 @@ class EncodedPredictView(NamingView):
         body = EncodedPictureSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         upload = Upload(data=body.validated_data["image"], name=None)
-        return classify(owner=_asker(request), upload=upload, source=Source.API)
+        return classify(owner=_asker(request), upload=upload, source=Source.API, mirrored=_is_mirrored(request))
+
+
+def _is_mirrored(request: Request) -> bool:
+    given = request.query_params.get(MIRRORED.name, "0")
+    if given in {"0", "1"}:
+        return given == "1"
+    raise ValidationError({MIRRORED.name: [_("Give 0 or 1.")]}, code="invalid_choice")
 
 
 def _asker(request: Request) -> Any:  # noqa: ANN401  # signed in, or the view would not have been reached

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -17,6 +18,7 @@ from rest_framework import serializers
 
 from classifier.images import ImageRejected
 from classifier.models import Prediction
+from training.api.fields import UploadField
 from training.class_names import display_name
 
 _TOP: Final = 3
@@ -25,22 +27,17 @@ _SHARES: Final = [0.951202, 0.020113, 0.010402, 0.000821, 0.001274, 0.000301, 0.
 _BEST: Final = [0, 1, 8]
 
 
-@extend_schema_field({"type": "string", "format": "binary"})
-class PictureField(serializers.FileField):
-    """A file that is sent, where the framework's own would be described as one that is linked to."""
-
-
 class PictureSerializer(serializers.Serializer[Any]):
     """A picture to classify."""
 
-    file = PictureField(help_text="JPEG, PNG, WEBP, GIF or BMP, of any size within the limits.")
+    file = UploadField(help_text="JPEG, PNG, WEBP, GIF or BMP, of any size within the limits.")
 
 
 class PicturesSerializer(serializers.Serializer[Any]):
     """Pictures to classify."""
 
     files = serializers.ListField(
-        child=PictureField(), help_text="JPEG, PNG, WEBP, GIF or BMP files; the answers come in their order."
+        child=UploadField(), help_text="JPEG, PNG, WEBP, GIF or BMP files; the answers come in their order."
     )
 
 
@@ -98,30 +95,22 @@ class RankedClassSerializer(serializers.Serializer[Any]):
     confidence = serializers.FloatField(min_value=0, max_value=1)
 
 
-@extend_schema_serializer(
-    examples=[
-        OpenApiExample(
-            "An airplane",
-            value={
-                "class_id": 0,
-                "class_name": "airplane",
-                "confidence": 0.951202,
-                "probabilities": dict(zip(_NAMES, _SHARES, strict=True)),
-                "class_key": "airplane",
-                "top": [
-                    {"class_id": i, "class_key": _NAMES[i], "class_name": _NAMES[i], "confidence": _SHARES[i]}
-                    for i in _BEST
-                ],
-                "out_of_distribution": False,
-                "model_version": "v1",
-                "model_sha256": "9f2c5a1d0b7e4c3f8a6d2e1b0c9f8e7d6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d",
-                "latency_ms": 2.914,
-                "prediction_id": 42,
-            },
-            response_only=True,
-        )
-    ]
-)
+ANSWER_EXAMPLE: Final[dict[str, Any]] = {
+    "class_id": 0,
+    "class_name": "airplane",
+    "confidence": 0.951202,
+    "probabilities": dict(zip(_NAMES, _SHARES, strict=True)),
+    "class_key": "airplane",
+    "top": [{"class_id": i, "class_key": _NAMES[i], "class_name": _NAMES[i], "confidence": _SHARES[i]} for i in _BEST],
+    "out_of_distribution": False,
+    "model_version": "v1",
+    "model_sha256": "9f2c5a1d0b7e4c3f8a6d2e1b0c9f8e7d6a5b4c3d2e1f0a9b8c7d6e5f4a3b2c1d",
+    "latency_ms": 2.914,
+    "prediction_id": 42,
+}
+
+
+@extend_schema_serializer(examples=[OpenApiExample("An airplane", value=ANSWER_EXAMPLE, response_only=True)])
 class AnswerSerializer(serializers.Serializer[Any]):
     """What the model says about a picture. Names are in the language asked for; keys never change."""
 
@@ -210,9 +199,14 @@ def item_body(result: Prediction | ImageRejected) -> dict[str, Any]:
     return answer_body(result)
 
 
-def answer_body(prediction: Prediction) -> dict[str, Any]:
-    """Return `AnswerSerializer`'s shape in the active language, built directly: this is the site's busiest path."""
-    keys = prediction.model_version.class_keys
+def answer_body(prediction: Prediction, *, class_keys: Sequence[str] | None = None) -> dict[str, Any]:
+    """Return `AnswerSerializer`'s shape in the active language, built directly: this is the site's busiest path.
+
+    Args:
+        prediction: The row.
+        class_keys: Its model's classes, where the manifest is not loaded.
+    """
+    keys = prediction.model_version.class_keys if class_keys is None else class_keys
     names = [display_name(key) for key in keys]
     shares: list[float] = prediction.probabilities
     # Rounded shares may tie; the class that was answered comes first.

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from classifier.api import batch_views, model_views, picture_views
+from classifier.api import batch_views, export_views, model_views, picture_views, prediction_views
 
 urlpatterns = [
     path("classes", model_views.ClassesView.as_view(), name="classes"),
@@ -17,4 +17,15 @@ urlpatterns = [
     path("batches/<int:pk>/results.csv", batch_views.BatchCsvView.as_view(), name="batch_csv"),
     path("batches/<int:pk>/results.jsonl", batch_views.BatchJsonLinesView.as_view(), name="batch_jsonl"),
     path("predict_base64", picture_views.EncodedPredictView.as_view(), name="predict_base64"),
+    path("predictions", prediction_views.PredictionsView.as_view(), name="predictions"),
+    path("predictions/delete", prediction_views.PredictionDeletionView.as_view(), name="predictions_delete"),
+    path("predictions/export.csv", export_views.CsvExportView.as_view(), name="predictions_csv"),
+    path("predictions/export.jsonl", export_views.LinesExportView.as_view(), name="predictions_jsonl"),
+    path("predictions/<int:pk>", prediction_views.PredictionView.as_view(), name="prediction"),
+    path("predictions/<int:pk>/label", prediction_views.PredictionLabelView.as_view(), name="prediction_label"),
+    path(
+        "predictions/<int:pk>/thumbnail",
+        prediction_views.PredictionThumbnailView.as_view(),
+        name="prediction_thumbnail",
+    ),
 ]

@@ -46,7 +46,22 @@ class Prediction(models.Model):
         verbose_name_plural = _("predictions")
         ordering = ["-pk"]
         indexes = [
-            models.Index(fields=["owner", "-id"], name="prediction_owner_newest"),
+            # Whatever the filters, one walk along a person's entries answers them without reading a row.
+            models.Index(
+                fields=[
+                    "owner",
+                    "-id",
+                    "class_key",
+                    "model_version",
+                    "created_at",
+                    "confidence",
+                    "source",
+                    "label_key",
+                    "out_of_distribution",
+                    "file_name",
+                ],
+                name="prediction_owner_filters",
+            ),
             # Without it, filtering by a class that somebody rarely met reads all their rows.
             models.Index(fields=["owner", "class_key", "-id"], name="prediction_owner_class"),
         ]

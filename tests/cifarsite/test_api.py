@@ -272,10 +272,8 @@ def test_a_promotion_changes_the_answer(program: Program, champion: ModelVersion
     other = register_version(shift=1)
     crown(other)
     champion_slot._check_at = 0.0  # a second passes
-    body = program.predict(picture(1)).json()
-    assert (body["class_id"], body["model_version"]) == (1, str(champion))  # while the other is loaded
-    assert champion_slot._loader is not None
-    champion_slot._loader.join(60)
+    assert program.predict(picture(1)).status_code == 200  # by the one or the other: nobody waits for the new one
+    champion_slot.settle()
     body = program.predict(picture(1)).json()
     assert (body["class_id"], body["model_version"]) == (0, str(other))
 
@@ -409,33 +407,55 @@ def schema(stranger: Program) -> dict[str, Any]:
 
 
 def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
-    assert {(path, method) for path, item in schema["paths"].items() for method in item} == {
-        ("/api/v1/", "get"),
-        ("/api/v1/health", "get"),
-        ("/api/v1/ready", "get"),
-        ("/api/v1/classes", "get"),
-        ("/api/v1/model/info", "get"),
-        ("/api/v1/predict", "post"),
-        ("/api/v1/batch_predict", "post"),
-        ("/api/v1/predict_base64", "post"),
-        ("/api/v1/batches", "get"),
-        ("/api/v1/batches", "post"),
-        ("/api/v1/batches/{id}", "get"),
-        ("/api/v1/batches/{id}", "delete"),
-        *((f"/api/v1/batches/{{id}}/{action}", "post") for action in ("cancel", "resume")),
-        *((f"/api/v1/batches/{{id}}/{part}", "get") for part in ("items", "results.csv", "results.jsonl")),
-        ("/api/v1/runs", "get"),
-        ("/api/v1/runs", "post"),
-        ("/api/v1/runs/{id}", "get"),
-        ("/api/v1/runs/{id}", "patch"),
-        *((f"/api/v1/runs/{{id}}/{action}", "post") for action in ("cancel", "resume", "clone", "extend")),
-        ("/api/v1/queues", "get"),
-        *((f"/api/v1/queues/{{name}}/{action}", "post") for action in ("pause", "unpause")),
-        ("/api/v1/workers", "get"),
-        ("/api/v1/tokens", "get"),
-        ("/api/v1/tokens", "post"),
-        ("/api/v1/tokens/{key}", "get"),
-        ("/api/v1/tokens/{key}", "delete"),
+    assert {path.removeprefix("/api/v1"): set(item) for path, item in schema["paths"].items()} == {
+        "/": {"get"},
+        "/batch_predict": {"post"},
+        "/batches": {"get", "post"},
+        "/batches/{id}": {"delete", "get"},
+        "/batches/{id}/cancel": {"post"},
+        "/batches/{id}/items": {"get"},
+        "/batches/{id}/results.csv": {"get"},
+        "/batches/{id}/results.jsonl": {"get"},
+        "/batches/{id}/resume": {"post"},
+        "/classes": {"get"},
+        "/datasets": {"get"},
+        "/datasets/{id}": {"get"},
+        "/datasets/{id}/accept-copies": {"post"},
+        "/datasets/imports": {"get", "post"},
+        "/datasets/imports/{id}": {"get"},
+        "/datasets/imports/{id}/cancel": {"post"},
+        "/health": {"get"},
+        "/model/info": {"get"},
+        "/models": {"get", "post"},
+        "/models/{id}": {"get"},
+        "/models/{id}/package": {"get"},
+        "/models/{id}/promote": {"post"},
+        "/models/promotions": {"get"},
+        "/models/rollback": {"post"},
+        "/predict": {"post"},
+        "/predict_base64": {"post"},
+        "/predictions": {"get"},
+        "/predictions/{id}": {"delete", "get"},
+        "/predictions/{id}/label": {"put"},
+        "/predictions/{id}/thumbnail": {"get"},
+        "/predictions/delete": {"post"},
+        "/predictions/export.csv": {"get"},
+        "/predictions/export.jsonl": {"get"},
+        "/queues": {"get"},
+        "/queues/{name}/pause": {"post"},
+        "/queues/{name}/unpause": {"post"},
+        "/ready": {"get"},
+        "/runs": {"get", "post"},
+        "/runs/{id}": {"get", "patch"},
+        "/runs/{id}/cancel": {"post"},
+        "/runs/{id}/clone": {"post"},
+        "/runs/{id}/events": {"get"},
+        "/runs/{id}/extend": {"post"},
+        "/runs/{id}/metrics": {"get"},
+        "/runs/{id}/resume": {"post"},
+        "/tokens": {"get", "post"},
+        "/tokens/{key}": {"delete", "get"},
+        "/workers": {"get"},
     }
 
 

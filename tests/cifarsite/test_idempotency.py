@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.django_db
 
 KEY = {"idempotency-key": "a-key"}
-CREATE_NOTHING = {"batch_cancel", "run_cancel", "queue_pause", "queue_unpause"}
+CREATE_NOTHING = {
+    *("run_cancel", "queue_pause", "queue_unpause", "dataset_import_cancel", "dataset_accept_copies"),
+    *("batch_cancel", "predictions_delete", "model_promote"),
+}
 """Routes whose POST may be repeated as it is: it makes nothing, and a second time it says so."""
 
 

@@ -57,12 +57,18 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
         for part in ("", "/resume", "/items", "/results.csv", "/results.jsonl")
     },
     "api/v1/batches/<int:pk>/cancel": waiting_batch_of,
-    "tokens/<str:key>/revoke/": token_of,
-    "api/v1/tokens/<str:key>": token_of,
+    "tokens/<slug:key>/revoke/": token_of,
+    "api/v1/tokens/<slug:key>": token_of,
+    "api/v1/predictions/<int:pk>": prediction_of,
+    "api/v1/predictions/<int:pk>/label": prediction_of,
+    "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
 }
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
-SHARED: Final = ("training/", "data/", "models/", "api/v1/runs/", "api/v1/queues/")
+SHARED: Final = (
+    *("training/", "data/", "models/"),
+    *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/"),
+)
 """Beginnings of addresses of what is shared by permission; `tests/training` tests those."""
 
 
@@ -108,7 +114,7 @@ def snapshot() -> dict[str, list[dict[str, Any]]]:
 def test_another_person_s_thing_is_not_there(champion: object, template: str, who: str, verb: str) -> None:
     thing = PRIVATE[template](UserFactory.create())
     stranger = UserFactory.create(groups=[who], is_superuser=who == "administrator", is_staff=who == "administrator")
-    path = "/" + template.replace("<int:pk>", str(thing)).replace("<str:key>", str(thing))
+    path = "/" + template.replace("<int:pk>", str(thing)).replace("<slug:key>", str(thing))
     client, content_type = Client(raise_request_exception=False), "application/json"
     if template.startswith("api/"):
         client.defaults["HTTP_AUTHORIZATION"] = f"Token {make_token(stranger)}"
@@ -127,9 +133,11 @@ def test_its_owner_finds_it(champion: object, template: str) -> None:
     """Or the test above would prove nothing."""
     owner = UserFactory.create()
     thing = PRIVATE[template](owner)
-    path = "/" + template.replace("<int:pk>", str(thing)).replace("<str:key>", str(thing))
+    path = "/" + template.replace("<int:pk>", str(thing)).replace("<slug:key>", str(thing))
     client = Client()
     client.force_login(owner)
-    found = {client.generic(verb.upper(), path).status_code for verb in ("get", "post", "delete")}
+    label = ("put", b'{"label": ""}', "application/json")
+    found = {client.generic(verb.upper(), path, *body).status_code for verb, *body in [("get",), ("post",), label]}
+    found.add(client.delete(path).status_code)
     assert 404 not in found
     assert found & {200, 202, 204, 302}

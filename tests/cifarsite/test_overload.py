@@ -92,6 +92,7 @@ def test_one_too_many_is_refused_before_it_is_read(settings: Settings, waiting: 
     wait_for(lambda: len(entered) == AT_ONCE and len(site._queue._turns) == waiting)
     refused = request(ADDRESS, b"a body", content_type="application/octet-stream")
     refusal = site(refused)
+    assert int(refusal.headers["Content-Length"]) == len(refusal.content)
     assert (refusal.status_code, refusal.headers["Content-Type"]) == (503, "application/problem+json")
     assert [error["code"] for error in json.loads(refusal.content)["errors"]] == ["overloaded"]
     assert site(request(ADDRESS)).headers["Retry-After"] == "1"

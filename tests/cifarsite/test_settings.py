@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = {"DATABASE_URL": "postgres://u:p@db:5432/name", "REDIS_URL": "redis://broker:6379/0", "SECRET_KEY": "x"}
-READERS = {"_number", "_switch", "_url"}
+READERS = {"_fraction", "_number", "_switch", "_url"}
 
 
 @pytest.fixture(autouse=True)
@@ -252,3 +252,11 @@ def test_options_in_the_address_of_the_database_are_kept(monkeypatch: pytest.Mon
 def test_a_sweep_never_expires_by_a_clock() -> None:
     """A worker whose clock is ahead of beat's would drop each one."""
     assert load_settings()["CELERY_BEAT_SCHEDULE"]["sweep"].get("options") is None
+
+
+@pytest.mark.parametrize("raw", ["-0.1", "1.1", "one", "nan", "1e-2", ""])
+def test_the_margin_is_a_fraction(monkeypatch: pytest.MonkeyPatch, raw: str) -> None:
+    assert load_settings()["PROMOTION_MARGIN"] == 0.01
+    monkeypatch.setenv("CIFARSITE_PROMOTION_MARGIN", raw)
+    with pytest.raises(ImproperlyConfigured, match="give a number from 0 to 1"):
+        load_settings()

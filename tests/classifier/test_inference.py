@@ -8,8 +8,9 @@ import runpy
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -348,3 +349,20 @@ def test_serving_imports_neither_torch_nor_telemetry() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_mirror_image_is_asked_and_averaged(champion: ModelVersion) -> None:
+    class LeftColumn:
+        """A network whose first logit is the red of the upper left corner."""
+
+        def logits(self, images: np.ndarray[Any, np.dtype[np.uint8]]) -> np.ndarray[Any, np.dtype[np.float32]]:
+            found = np.zeros((len(images), 10), dtype=np.float32)
+            found[:, 0] = images[:, 0, 0, 0]
+            return found
+
+    model = replace(predictor(), network=cast("Any", LeftColumn()), together=None)
+    images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+    images[0, 0, 0, 0], images[0, 0, -1, 0], images[1, 0, -1, 0] = 10, 20, 6
+    assert model.classify(images).logits[:, 0].tolist() == [10, 0]
+    assert model.classify(images, mirrored=True).logits[:, 0].tolist() == [15, 3]
+    np.testing.assert_allclose(model.classify(images, mirrored=True).probabilities[1, 0], np.exp(3) / (np.exp(3) + 9))

@@ -308,9 +308,19 @@ def test_a_longer_history_costs_no_more_queries(page: Client, user: User, champi
     assert '"manifest"' not in listing[0]
 
 
+def test_the_history_is_downloaded_with_its_filters(page: Client, user: User, champion: ModelVersion) -> None:
+    make_prediction(user, champion)
+    shown = page.get("/history/", {"class_key": "cat", "name": "c&t"}).content.decode()
+    assert "/api/v1/predictions/export.csv" not in shown  # nothing matches
+    shown = page.get("/history/", {"name": "."}).content.decode()
+    assert 'href="/api/v1/predictions/export.csv?search=."' in shown
+    response = page.get("/api/v1/predictions/export.csv?search=.")
+    assert len(b"".join(response.streaming_content).splitlines()) == 2  # type: ignore[attr-defined]  # a stream
+
+
 @pytest.mark.skipif(not settings.EMBEDDED, reason="Postgres reads so small a table whole, whatever its indexes")
 @pytest.mark.parametrize(
-    ("filters", "index"), [({}, "prediction_owner_newest"), ({"class_key": "cat"}, "prediction_owner_class")]
+    ("filters", "index"), [({}, "prediction_owner_filters"), ({"class_key": "cat"}, "prediction_owner_class")]
 )
 def test_a_page_of_the_history_is_read_off_an_index(user: User, filters: dict[str, str], index: str) -> None:
     plan = Prediction.objects.owned_by(user).filter(**filters, pk__lt=1000).order_by("-pk").explain()

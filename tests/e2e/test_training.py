@@ -109,6 +109,7 @@ def promote(page: Page) -> None:
     """Make the run's model the champion, although its classes are others."""
     page.get_by_role("link", name="Promote…").click()
     page.get_by_label("Yes, answer with these classes from now on").check()
+    page.get_by_label("Why it shall answer").fill("The shapes are what we sort.")
     page.get_by_role("button", name="Promote").click()
     expect(page.get_by_text("now answers in place of")).to_be_visible()
 
@@ -224,7 +225,13 @@ def test_a_telephone_never_scrolls_sideways(open_page: OpenPage, ada: User, tiny
     other = ModelVersionFactory.create(state=ModelState.CHAMPION, class_keys=["circle", "square"])
     sign_in(phone, "ada", PASSWORD)
     paths = ["/training/", "/training/new/", *(f"/training/{it.pk}/" for it in (run, control, failed)), "/models/"]
-    paths += [f"/models/{version.pk}/", f"/models/{version.pk}/promote/", f"/models/{other.pk}/", "/data/"]
+    paths += [
+        "/models/import/",
+        f"/models/{version.pk}/",
+        f"/models/{version.pk}/promote/",
+        f"/models/{other.pk}/",
+        "/data/",
+    ]
     paths += [f"/data/{dataset.pk}/", "/data/new/", f"/data/imports/{job.pk}/"]
     wide = [path for path in paths if phone.goto(path) and has_sideways_scroll(phone)]
     assert wide == []

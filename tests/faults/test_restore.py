@@ -86,7 +86,7 @@ def lead_a_life() -> TrainingRun:
     execute_run(runs[0].pk)
     runs[0].refresh_from_db()
     assert runs[0].status == JobStatus.SUCCEEDED
-    promote_version(version=runs[0].version, by=None, announce=False)
+    promote_version(version=runs[0].version, by=None)
     PredictionFactory.create(owner=UserFactory.create(username="ada"), model_version=runs[0].version)
     claimed = TrainingRun.claim(runs[1].pk, worker="here")
     assert claimed is not None

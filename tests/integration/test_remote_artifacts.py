@@ -118,7 +118,7 @@ def test_from_an_upload_to_an_answer(
     dataset = import_archive(remote_artifacts)
     version = train_on_two_machines(remote_artifacts, stub_engine, dataset)
     office = remote_artifacts.move_to("office")
-    promote_version(version=version, by=None, announce=False)
+    promote_version(version=version, by=None)
     assert {path.name for path in (office / version.location).iterdir()} >= {"manifest.json", "model.onnx"}
     web = tmp_path / "fresh" / "artifacts"
     answer = predict(web, remote_artifacts, log=tmp_path / "web.log")

@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -50,6 +51,34 @@ def test_both_processes_answer_with_the_new_champion(start_web: Callable[[], Web
     assert set(traffic.answers) == {(200, str(champion), 1), (200, str(other), 0)}
     assert set(traffic.late) == {str(other)}
     assert Prediction.objects.filter(model_version=other, class_id=0).count() == traffic.answers[200, str(other), 0]
+
+
+def test_promotions_and_rollbacks_under_load_lose_and_mix_nothing(
+    start_web: Callable[[], Web], champion: ModelVersion
+) -> None:
+    web = start_web()
+    web.warm_up(champion)
+    other = register_version(shift=1)
+    met: Counter[tuple[int, str, str, int]] = Counter()
+    stop = threading.Event()
+
+    def ask() -> None:
+        while not stop.is_set():
+            status, body = web.predict(picture(1))
+            met[status, body.get("model_version", ""), body.get("model_sha256", ""), body.get("class_id", -1)] += 1
+
+    clients = [threading.Thread(target=ask) for _ in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        for number in range(6):
+            crown((other, champion)[number % 2])
+            time.sleep(1.2)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    assert set(met) == {(200, str(champion), champion.package_sha256, 1), (200, str(other), other.package_sha256, 0)}
 
 
 def test_a_damaged_package_leaves_the_loaded_model_serving(

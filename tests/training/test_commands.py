@@ -384,6 +384,52 @@ class TestPromote:
         version = ModelVersionFactory.create(state=ModelState.CHAMPION)
         assert refusal("promote", str(version)) == f"{version} is the champion already."
 
+    def test_a_less_accurate_one_wants_a_reason(self) -> None:
+        champion = ModelVersionFactory.create(state=ModelState.CHAMPION)
+        version = ModelVersionFactory.create()
+        ModelVersion.objects.filter(pk=version.pk).update(test_accuracy=0.5)
+        assert refusal("promote", str(version)).endswith("Add --reason TEXT.")
+        printed = json.loads(run_command("promote", str(version), "--reason", "It is small.", "--json"))
+        assert printed["at"]
+        assert (printed["kind"], printed["version"], printed["previous"], printed["reason"]) == (
+            "promote",
+            str(version),
+            str(champion),
+            "It is small.",
+        )
+
+    def test_the_way_back(self) -> None:
+        assert "nothing to roll back" in refusal("rollback")
+        first, second, third = ModelVersionFactory.create_batch(3)
+        for version in (first, second, third):
+            run_command("promote", str(version))
+        assert run_command("rollback") == f"{second} answers again instead of {third}.\n"
+        printed = json.loads(run_command("rollback", "--reason", "Further.", "--json"))
+        assert (printed["kind"], printed["version"], printed["reason"]) == ("rollback", str(first), "Further.")
+
+
+class TestPackages:
+    def test_out_and_in(self, tmp_path: Path) -> None:
+        version = ModelVersionFactory.create()
+        file = tmp_path / "model.zip"
+        assert run_command("export_package", str(version), str(file)).startswith(f"{version} is in {file}: ")
+        printed = json.loads(run_command("export_package", str(version), str(tmp_path / "b.zip"), "--json"))
+        assert (printed["file"], printed["bytes"]) == (str(tmp_path / "b.zip"), file.stat().st_size)
+        assert "File exists" in refusal("export_package", str(version), str(file))
+        assert run_command("import_package", str(file)) == f"{version} is that package already; it is candidate.\n"
+        version.delete()
+        printed = json.loads(run_command("import_package", str(file), "--json"))
+        assert (printed["package_sha256"], printed["state"], printed["run"], printed["is_new"]) == (
+            version.package_sha256,
+            "candidate",
+            None,
+            True,
+        )
+
+    def test_a_refusal_is_a_sentence(self, tmp_path: Path) -> None:
+        (tmp_path / "model.zip").write_bytes(b"text")
+        assert refusal("import_package", str(tmp_path / "model.zip")).startswith("The package is refused. The file is")
+
 
 class TestLists:
     def test_models(self) -> None:

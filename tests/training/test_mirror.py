@@ -263,7 +263,7 @@ class TestChampion:
     @pytest.mark.django_db(transaction=True)
     def test_messages_at_the_same_instant_leave_one_version(self, client: MlflowClient) -> None:
         version = make_version()
-        promotion = promote_version(version=version, by=None, announce=False)
+        promotion = promote_version(version=version, by=None)
         start = threading.Barrier(4)
         troubles: list[Exception] = []
 

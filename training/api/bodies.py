@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.choices import Priority
+from training.jobs import Job
 from training.models import TrainingRun, Transition
 from training.services import QueueState, Waiting, describe_waiting
 
@@ -19,8 +20,12 @@ def run_bodies(runs: Sequence[TrainingRun]) -> list[dict[str, Any]]:
 def run_detail(run: TrainingRun) -> dict[str, Any]:
     """Return `RunDetailSerializer`'s shape."""
     [body] = run_bodies([run])
-    history = [_transition_body(change) for change in Transition.objects.of(run)]
-    return {**body, "settings": run.config, "metrics": run.metrics, "history": history}
+    return {**body, "settings": run.config, "metrics": run.metrics, "history": history_bodies(run)}
+
+
+def history_bodies(job: Job) -> list[dict[str, Any]]:
+    """Return `TransitionSerializer`'s shape of every change of a job's state, the oldest first."""
+    return [_transition_body(change) for change in Transition.objects.of(job)]
 
 
 def queue_body(state: QueueState) -> dict[str, Any]:

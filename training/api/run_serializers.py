@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -12,6 +11,8 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_sc
 from rest_framework import serializers
 from rest_framework.validators import ProhibitSurrogateCharactersValidator
 
+from training.api.lists import ListQuerySerializer, page_serializer
+from training.api.strict import StrictSerializer
 from training.choices import Cause, JobStatus, Priority, QueueName, Reason
 from training.models import Dataset, TrainingRun
 from training.services import WaitsFor
@@ -55,18 +56,6 @@ _REQUESTED_EXAMPLE: Final = {
 }
 
 
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses keys that it does not know: a misspelt option must not be taken for none."""
-
-    def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401  # whatever was sent
-        """Check the keys, then the values."""
-        unknown = set(data) - set(self.fields) if isinstance(data, Mapping) else set()
-        if unknown:
-            message = _("This is not known here; allowed are %(known)s.") % {"known": ", ".join(self.fields)}
-            raise serializers.ValidationError({str(key): [message] for key in sorted(unknown)}, code="unknown")
-        return super().to_internal_value(data)
-
-
 @extend_schema_field({"oneOf": [{"type": "number"}, {"type": "string"}, {"type": "boolean"}]})
 class SettingField(serializers.Field[Any, Any, Any, Any]):
     """A number, a text or a truth value; which of them, and what is allowed, the engine decides by the option."""
@@ -90,12 +79,20 @@ class SettingField(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
+class DatasetField(serializers.SlugRelatedField[Dataset]):
+    """A dataset by its name."""
+
+    def to_internal_value(self, data: Any) -> Any:  # noqa: ANN401  # whatever was sent
+        """Look for it; Postgres fails where it is asked for a text with a NUL in it."""
+        if isinstance(data, str) and "\0" in data:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 class RunRequestSerializer(StrictSerializer):
     """A run to queue."""
 
-    dataset = serializers.SlugRelatedField(
-        slug_field="name", queryset=Dataset.objects.all(), help_text="Name of an imported dataset."
-    )
+    dataset = DatasetField(slug_field="name", queryset=Dataset.objects.all(), help_text="Name of an imported dataset.")
     recipe = serializers.CharField(default="fast", help_text="Set of defaults.")
     settings = serializers.DictField(
         child=SettingField(), default=dict, help_text="Options that differ from the recipe's, by name."
@@ -191,12 +188,13 @@ class RunSerializer(serializers.Serializer[Any]):
     test_accuracy = serializers.FloatField(allow_null=True, min_value=0, max_value=1)
 
 
-class RunPageSerializer(serializers.Serializer[Any]):
-    """Some runs, the newest first."""
+class RunQuerySerializer(ListQuerySerializer):
+    """Which runs are listed."""
 
-    next = serializers.URLField(allow_null=True, help_text="Address of the page with older ones.")
-    previous = serializers.URLField(allow_null=True, help_text="Address of the page with newer ones.")
-    results = RunSerializer(many=True)
+    status = serializers.ChoiceField(choices=JobStatus.choices, required=False, help_text="Keeps one state.")
+
+
+RunPageSerializer = page_serializer("RunPage", RunSerializer)
 
 
 _DETAIL_EXAMPLE: Final = {**_RUN_EXAMPLE, "settings": {"epochs": 4}, "metrics": {}, "history": [_REQUESTED_EXAMPLE]}

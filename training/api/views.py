@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from django.utils.translation import gettext as _
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import CursorPagination
-from rest_framework.parsers import JSONParser
-from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
 from training.api.bodies import queue_body, run_bodies, run_detail
+from training.api.guarded import JSON, LIST_REFUSALS, REFUSALS, GuardedView
 from training.api.idempotency import idempotent
-from training.api.permissions import HasNeededPermission
+from training.api.lists import checked_query, page_of
+from training.api.requests import asker, checked_body
 from training.api.run_serializers import (
     PRIORITIES,
     AcceptedRunSerializer,
@@ -31,10 +28,11 @@ from training.api.run_serializers import (
     QueueStateSerializer,
     RunDetailSerializer,
     RunPageSerializer,
+    RunQuerySerializer,
     RunRequestSerializer,
 )
 from training.api.serializers import problem_responses
-from training.choices import JobStatus, QueueName
+from training.choices import QueueName
 from training.engine.exceptions import ConfigError
 from training.models import TrainingRun
 from training.models.run import TrainingRunQuerySet
@@ -50,36 +48,11 @@ from training.services import (
     unpause_queue,
 )
 
-if TYPE_CHECKING:
-    from cifarsite.accounts.models import User
-
 _VIEW: Final = "training.view_trainingrun"
 _ADD: Final = "training.add_trainingrun"
 _MANAGE: Final = "training.manage_trainingrun"
-_REFUSALS: Final = {
-    401: "No valid token and no session.",
-    403: "The account may not do that, or a session without its CSRF token.",
-}
 _NO_RUN: Final = {404: "There is no run of that number."}
 _STATE: Final = {409: "The state of the run, of the disk or of the account's other runs does not allow it."}
-_JSON: Final = "application/json"
-
-
-class GuardedView(APIView):
-    """A view that takes JSON from accounts with the permissions that it names by method."""
-
-    permission_classes = (IsAuthenticated, HasNeededPermission)
-    parser_classes = (JSONParser,)
-    needed: ClassVar[Mapping[str, str]] = {"GET": _VIEW}
-
-
-class RunPagination(CursorPagination):
-    """The newest first; a page stays where it is while new runs arrive."""
-
-    ordering = "-id"
-    page_size = 20
-    page_size_query_param = "page_size"
-    max_page_size = 100
 
 
 class RunsView(GuardedView):
@@ -87,32 +60,22 @@ class RunsView(GuardedView):
 
     scope = "train"
     rate = {"POST": "train"}
-    needed = {"GET": _VIEW, "POST": _ADD}  # declared in the base
+    needed = {"GET": _VIEW, "POST": _ADD}
 
     @extend_schema(
         operation_id="list_runs",
         tags=["Runs"],
         summary="List the runs",
-        parameters=[
-            OpenApiParameter("status", str, enum=JobStatus.values, description="Keeps one state."),
-            OpenApiParameter("cursor", str, description="Where the page begins; take it from `next` and `previous`."),
-            OpenApiParameter("page_size", int, description="Runs of a page, 1 to 100; without it 20."),
-        ],
-        responses={
-            (200, _JSON): RunPageSerializer,
-            **problem_responses(descriptions={400: "There is no such state.", **_REFUSALS, 404: "A wrong cursor."}),
-        },
+        parameters=[RunQuerySerializer],
+        responses={(200, JSON): RunPageSerializer, **problem_responses(descriptions=LIST_REFUSALS)},
     )
     def get(self, request: Request) -> Response:
         """List them, the newest first."""
-        status = request.query_params.get("status")
-        if status is not None and status not in JobStatus.values:
-            known = {"known": ", ".join(JobStatus.values)}
-            raise ValidationError({"status": [_("Allowed are %(known)s.") % known]}, code="invalid_choice")
+        wanted = checked_query(RunQuerySerializer, request)
         runs = _runs().defer("config", "log_tail", "metrics")
-        paginator = RunPagination()
-        page = paginator.paginate_queryset(runs.filter(status=status) if status else runs, request, view=self)
-        return paginator.get_paginated_response(run_bodies(page or []))
+        if "status" in wanted:
+            runs = runs.filter(status=wanted["status"])
+        return page_of(runs, request=request, view=self, describe=run_bodies)
 
     @extend_schema(
         operation_id="request_run",
@@ -121,19 +84,19 @@ class RunsView(GuardedView):
         description="The run is kept even when no worker could be woken; `broker_reached` says whether one was.",
         request=RunRequestSerializer,
         responses={
-            (202, _JSON): AcceptedRunSerializer,
+            (202, JSON): AcceptedRunSerializer,
             **problem_responses(
-                descriptions={400: "A value that is refused; `errors` names the field.", **_REFUSALS, **_STATE}
+                descriptions={400: "A value that is refused; `errors` names the field.", **REFUSALS, **_STATE}
             ),
         },
     )
     @idempotent()
     def post(self, request: Request) -> Response:
         """Queue it."""
-        chosen = _checked(RunRequestSerializer, request)
+        chosen = checked_body(RunRequestSerializer, request)
         with _naming_fields(under="settings"):
             run = request_run(
-                owner=_asker(request),
+                owner=asker(request),
                 dataset=chosen["dataset"],
                 recipe=chosen["recipe"],
                 overrides=chosen["settings"],
@@ -147,13 +110,13 @@ class RunView(GuardedView):
     """One run."""
 
     scope = "train"
-    needed = {"GET": _VIEW, "PATCH": _VIEW}  # declared in the base
+    needed = {"GET": _VIEW, "PATCH": _VIEW}
 
     @extend_schema(
         operation_id="get_run",
         tags=["Runs"],
         summary="Describe a run",
-        responses={(200, _JSON): RunDetailSerializer, **problem_responses(descriptions={**_REFUSALS, **_NO_RUN})},
+        responses={(200, JSON): RunDetailSerializer, **problem_responses(descriptions={**REFUSALS, **_NO_RUN})},
     )
     def get(self, request: Request, pk: int) -> Response:
         """Describe it, why it waits and its history included."""
@@ -165,17 +128,17 @@ class RunView(GuardedView):
         summary="Change when a waiting run is taken",
         request=PriorityRequestSerializer,
         responses={
-            (200, _JSON): RunDetailSerializer,
+            (200, JSON): RunDetailSerializer,
             **problem_responses(
-                descriptions={400: "There is no such priority.", **_REFUSALS, **_NO_RUN, 409: "It does not wait."}
+                descriptions={400: "There is no such priority.", **REFUSALS, **_NO_RUN, 409: "It does not wait."}
             ),
         },
     )
     def patch(self, request: Request, pk: int) -> Response:
         """Change its priority; nothing else of a run changes."""
         run = _find_run(pk)
-        priority = PRIORITIES[_checked(PriorityRequestSerializer, request)["priority"]]
-        set_priority(job=run, priority=priority, by=_asker(request))
+        priority = PRIORITIES[checked_body(PriorityRequestSerializer, request)["priority"]]
+        set_priority(job=run, priority=priority, by=asker(request))
         return Response(run_detail(_find_run(pk)))
 
 
@@ -183,7 +146,7 @@ class RunCancelView(GuardedView):
     """The end of a run."""
 
     scope = "train"
-    needed = {"POST": _VIEW}  # declared in the base
+    needed = {"POST": _VIEW}
 
     @extend_schema(
         operation_id="cancel_run",
@@ -192,13 +155,13 @@ class RunCancelView(GuardedView):
         description="At once when it waits, within seconds when it is at work.",
         request=None,
         responses={
-            (202, _JSON): RunDetailSerializer,
-            **problem_responses(descriptions={**_REFUSALS, **_NO_RUN, 409: "It has ended already."}),
+            (202, JSON): RunDetailSerializer,
+            **problem_responses(descriptions={**REFUSALS, **_NO_RUN, 409: "It has ended already."}),
         },
     )
     def post(self, request: Request, pk: int) -> Response:
         """Ask for it."""
-        cancel_run(run=_find_run(pk), by=_asker(request))
+        cancel_run(run=_find_run(pk), by=asker(request))
         return Response(run_detail(_find_run(pk)), status=202)
 
 
@@ -207,7 +170,7 @@ class RunResumeView(GuardedView):
 
     scope = "train"
     rate = "train"
-    needed = {"POST": _VIEW}  # declared in the base
+    needed = {"POST": _VIEW}
 
     @extend_schema(
         operation_id="resume_run",
@@ -215,15 +178,15 @@ class RunResumeView(GuardedView):
         summary="Resume a failed or cancelled run",
         request=None,
         responses={
-            (202, _JSON): AcceptedRunSerializer,
-            **problem_responses(descriptions={**_REFUSALS, **_NO_RUN, **_STATE}),
+            (202, JSON): AcceptedRunSerializer,
+            **problem_responses(descriptions={**REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
     @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it again."""
         run = _find_run(pk)
-        resume_run(run=run, by=_asker(request))
+        resume_run(run=run, by=asker(request))
         return _accepted(request, run)
 
 
@@ -232,7 +195,7 @@ class RunCloneView(GuardedView):
 
     scope = "train"
     rate = "train"
-    needed = {"POST": _ADD}  # declared in the base
+    needed = {"POST": _ADD}
 
     @extend_schema(
         operation_id="clone_run",
@@ -240,9 +203,9 @@ class RunCloneView(GuardedView):
         summary="Repeat a run",
         request=None,
         responses={
-            (202, _JSON): AcceptedRunSerializer,
+            (202, JSON): AcceptedRunSerializer,
             **problem_responses(
-                descriptions={400: "A setting is not allowed any more.", **_REFUSALS, **_NO_RUN, **_STATE}
+                descriptions={400: "A setting is not allowed any more.", **REFUSALS, **_NO_RUN, **_STATE}
             ),
         },
     )
@@ -250,7 +213,7 @@ class RunCloneView(GuardedView):
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         with _naming_fields(under="settings"):
-            clone = clone_run(run=_find_run(pk), owner=_asker(request))
+            clone = clone_run(run=_find_run(pk), owner=asker(request))
         return _accepted(request, clone)
 
 
@@ -259,7 +222,7 @@ class RunExtendView(GuardedView):
 
     scope = "train"
     rate = "train"
-    needed = {"POST": _ADD}  # declared in the base
+    needed = {"POST": _ADD}
 
     @extend_schema(
         operation_id="extend_run",
@@ -268,17 +231,17 @@ class RunExtendView(GuardedView):
         description="A run of its own; the one that succeeded and its model stay as they are.",
         request=ExtensionRequestSerializer,
         responses={
-            (202, _JSON): AcceptedRunSerializer,
-            **problem_responses(descriptions={400: "A refused number of epochs.", **_REFUSALS, **_NO_RUN, **_STATE}),
+            (202, JSON): AcceptedRunSerializer,
+            **problem_responses(descriptions={400: "A refused number of epochs.", **REFUSALS, **_NO_RUN, **_STATE}),
         },
     )
     @idempotent()
     def post(self, request: Request, pk: int) -> Response:
         """Queue it."""
         run = _find_run(pk)
-        epochs = _checked(ExtensionRequestSerializer, request)["epochs"]
+        epochs = checked_body(ExtensionRequestSerializer, request)["epochs"]
         with _naming_fields():
-            extension = extend_run(run=run, epochs=epochs, owner=_asker(request))
+            extension = extend_run(run=run, epochs=epochs, owner=asker(request))
         return _accepted(request, extension)
 
 
@@ -286,12 +249,13 @@ class QueuesView(GuardedView):
     """The queues."""
 
     scope = "train"
+    needed = {"GET": _VIEW}
 
     @extend_schema(
         operation_id="list_queues",
         tags=["Queues"],
         summary="List the queues",
-        responses={(200, _JSON): QueueStateSerializer(many=True), **problem_responses(descriptions=_REFUSALS)},
+        responses={(200, JSON): QueueStateSerializer(many=True), **problem_responses(descriptions=REFUSALS)},
     )
     def get(self, request: Request) -> Response:
         """List them."""
@@ -299,9 +263,9 @@ class QueuesView(GuardedView):
 
 
 _QUEUE_RESPONSES: Final = {
-    (200, _JSON): QueueStateSerializer,
+    (200, JSON): QueueStateSerializer,
     **problem_responses(
-        descriptions={**_REFUSALS, 404: "There is no queue of that name.", 409: "It is in that state already."}
+        descriptions={**REFUSALS, 404: "There is no queue of that name.", 409: "It is in that state already."}
     ),
 }
 
@@ -310,7 +274,7 @@ class QueuePauseView(GuardedView):
     """Holding a queue back."""
 
     scope = "operate"
-    needed = {"POST": _MANAGE}  # declared in the base
+    needed = {"POST": _MANAGE}
 
     @extend_schema(
         operation_id="pause_queue",
@@ -323,7 +287,7 @@ class QueuePauseView(GuardedView):
     def post(self, request: Request, name: str) -> Response:
         """Pause it."""
         queue = _find_queue(name)
-        pause_queue(name=queue, by=_asker(request))
+        pause_queue(name=queue, by=asker(request))
         return Response(_describe_queue(queue))
 
 
@@ -331,7 +295,7 @@ class QueueUnpauseView(GuardedView):
     """Letting a queue go on."""
 
     scope = "operate"
-    needed = {"POST": _MANAGE}  # declared in the base
+    needed = {"POST": _MANAGE}
 
     @extend_schema(
         operation_id="unpause_queue",
@@ -343,12 +307,8 @@ class QueueUnpauseView(GuardedView):
     def post(self, request: Request, name: str) -> Response:
         """Let it go on."""
         queue = _find_queue(name)
-        unpause_queue(name=queue, by=_asker(request))
+        unpause_queue(name=queue, by=asker(request))
         return Response(_describe_queue(queue))
-
-
-def _asker(request: Request) -> User:
-    return cast("User", request.user)  # signed in, or the view would not have been reached
 
 
 def _runs() -> TrainingRunQuerySet:
@@ -368,17 +328,6 @@ def _find_queue(name: str) -> QueueName:
 
 def _describe_queue(name: QueueName) -> dict[str, Any]:
     return next(queue_body(state) for state in list_queues() if state.name == name)
-
-
-def _checked(serializer: type[Any], request: Request) -> dict[str, Any]:
-    """Return the request's values as `serializer` checks them.
-
-    Raises:
-        ValidationError: some are refused.
-    """
-    checked = serializer(data=request.data)
-    checked.is_valid(raise_exception=True)
-    return dict(checked.validated_data)
 
 
 @contextmanager

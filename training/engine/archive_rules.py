@@ -62,7 +62,7 @@ class ArchiveLimits:
     @property
     def largest_entry_bytes(self) -> int:
         """What no entry that is read exceeds, whatever its name."""
-        return max(self.max_entry_bytes, *self.named_entry_bytes.values())
+        return max([self.max_entry_bytes, *self.named_entry_bytes.values()])
 
     def bytes_allowed(self, name: str) -> int:
         """Return how much the entry of that name may unpack to; what is ignored is never held in memory."""

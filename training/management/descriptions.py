@@ -1,4 +1,4 @@
-"""What commands tell programs of runs, their waiting and their history, with `--json`."""
+"""What commands tell programs of runs, their waiting, their history, versions and promotions, with `--json`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from training.choices import Priority
 from training.controls import find_counterpart, measure_difference
-from training.models import ModelVersion, TrainingRun, Transition
+from training.models import ModelVersion, Promotion, TrainingRun, Transition
 from training.services import Waiting, describe_waiting
 
 
@@ -80,3 +80,32 @@ def describe_difference(run: TrainingRun) -> dict[str, Any] | None:
     if counterpart is None or difference is None:
         return None
     return {"compared_with": counterpart.pk, "mean": difference.mean, **asdict(difference)}
+
+
+def describe_version(version: ModelVersion) -> dict[str, Any]:
+    """Return what a program wants to know about a version."""
+    return {
+        "version": str(version),
+        "id": version.pk,
+        "state": version.state,
+        "test_accuracy": version.test_accuracy,
+        "class_keys": version.class_keys,
+        "recipe": version.manifest["recipe"],
+        "dataset": version.manifest["dataset"]["name"],
+        "run": version.run_id,
+        "imported_by": version.imported_by and version.imported_by.username,
+        "package_sha256": version.package_sha256,
+        "created_at": version.created_at.isoformat(),
+    }
+
+
+def describe_promotion(promotion: Promotion) -> dict[str, Any]:
+    """Return what a program wants to know about a change of champion."""
+    return {
+        "promotion": promotion.pk,
+        "kind": promotion.kind,
+        "version": str(promotion.version),
+        "previous": promotion.previous and str(promotion.previous),
+        "reason": promotion.reason,
+        "at": promotion.at.isoformat(),
+    }

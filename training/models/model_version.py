@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from training.choices import ModelState
+from training.choices import ModelState, PromotionKind
 from training.models.run import TrainingRun
 from training.querysets import ModelVersionQuerySet
 from training.store import fetch
@@ -29,6 +29,14 @@ class ModelVersion(models.Model):
         TrainingRun, verbose_name=_("run"), on_delete=models.PROTECT, null=True, blank=True, related_name="version"
     )
     test_accuracy = models.FloatField(_("test accuracy"))
+    imported_by = models.ForeignKey(  # empty as well for one that was trained here, or imported by the command line
+        settings.AUTH_USER_MODEL,
+        verbose_name=_("imported by"),
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+    )
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = ModelVersionQuerySet.as_manager()
@@ -40,7 +48,11 @@ class ModelVersion(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["state"], condition=Q(state=ModelState.CHAMPION), name="one_champion")
         ]
-        permissions = [("promote_modelversion", _("Can choose the model that answers"))]
+        permissions = [
+            ("promote_modelversion", _("Can choose the model that answers")),
+            ("import_modelversion", _("Can import model packages")),
+            ("export_modelversion", _("Can download model packages")),
+        ]
 
     def __str__(self) -> str:
         return f"v{self.pk}"
@@ -61,12 +73,14 @@ class ModelVersion(models.Model):
 
 
 class Promotion(models.Model):
-    """One change of champion: who, when, from which version to which."""
+    """One change of champion: who, when, how, why, from which version to which."""
 
     version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="promotions")
     previous = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, null=True, blank=True, related_name="+")
     by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+")
     at = models.DateTimeField(_("at"), auto_now_add=True)
+    kind = models.CharField(_("how"), max_length=16, choices=PromotionKind.choices, default=PromotionKind.PROMOTE)
+    reason = models.CharField(_("reason"), max_length=500, blank=True, default="")
     is_mirrored = models.BooleanField(_("known to MLflow"), default=False)  # its alias followed this or a later one
 
     class Meta:

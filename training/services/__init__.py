@@ -3,15 +3,26 @@
 from training.services.access import may_steer
 from training.services.datasets import accept_copies, record_checks
 from training.services.imports import cancel_import, request_import
+from training.services.packages import (
+    ImportedPackage,
+    export_package,
+    import_package,
+    import_upload,
+    iterate_export,
+    register_import,
+    store_upload,
+)
 from training.services.queue_states import QueueState, find_pause, list_queues
 from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
 from training.services.room import has_training_worker
 from training.services.runs import cancel_run, request_run
-from training.services.versions import promote_version
+from training.services.versions import LONGEST_REASON, install_champion, promote_version, roll_back
 from training.services.waiting import Waiting, WaitsFor, describe_waiting
 
 __all__ = [
+    "LONGEST_REASON",
+    "ImportedPackage",
     "QueueState",
     "Waiting",
     "WaitsFor",
@@ -20,18 +31,26 @@ __all__ = [
     "cancel_run",
     "clone_run",
     "describe_waiting",
+    "export_package",
     "extend_run",
     "find_pause",
     "has_training_worker",
+    "import_package",
+    "import_upload",
+    "install_champion",
+    "iterate_export",
     "list_queues",
     "may_steer",
     "pause_queue",
     "promote_version",
     "record_checks",
+    "register_import",
     "request_control",
     "request_import",
     "request_run",
     "resume_run",
+    "roll_back",
     "set_priority",
+    "store_upload",
     "unpause_queue",
 ]

@@ -106,7 +106,9 @@ def versions_for_list() -> QuerySet[ModelVersion]:
 def versions_with_history() -> QuerySet[ModelVersion]:
     """Return versions with their run and the record of their promotions."""
     promotions = Promotion.objects.select_related("by", "previous").defer("previous__manifest")
-    return ModelVersion.objects.select_related("run").prefetch_related(Prefetch("promotions", promotions))
+    return ModelVersion.objects.select_related("run", "imported_by").prefetch_related(
+        Prefetch("promotions", promotions)
+    )
 
 
 def datasets_for_list() -> QuerySet[Dataset]:

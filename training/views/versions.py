@@ -1,8 +1,9 @@
-"""Pages of model versions: the list, where one comes from, and the choice of the champion."""
+"""Pages of model versions: the list, where one comes from, the choice of the champion, and the way back."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from django.contrib import messages
 from django.db.models import QuerySet
@@ -10,16 +11,23 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.views.generic import DetailView, ListView
+from django.views.generic import DetailView, ListView, View
 
 from training.choices import ModelState
 from training.exceptions import ClassesDifferError, ServiceError
 from training.models import ModelVersion
-from training.services import promote_version
+from training.services import LONGEST_REASON, promote_version, roll_back
+from training.services.gate import explain_needed_reason, is_comparable
+from training.services.versions import find_predecessor
 from training.views.access import PageAccessMixin
 from training.views.evaluation import build_evaluation
 from training.views.queries import versions_for_list, versions_with_history
 from training.views.reports import build_report
+
+if TYPE_CHECKING:
+    from cifarsite.accounts.models import User
+
+_KEY: Final = re.compile("[0-9]{1,18}")
 
 
 class VersionListView(PageAccessMixin, ListView[ModelVersion]):
@@ -33,6 +41,10 @@ class VersionListView(PageAccessMixin, ListView[ModelVersion]):
     def get_queryset(self) -> QuerySet[ModelVersion]:
         """Return the versions with what the list shows of their manifests."""
         return versions_for_list()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add where rolling back leads."""
+        return super().get_context_data(**_way_back(self.viewer), **kwargs)
 
 
 class VersionView(PageAccessMixin, DetailView[ModelVersion]):
@@ -54,6 +66,7 @@ class VersionView(PageAccessMixin, DetailView[ModelVersion]):
             report=build_report(manifest["metrics"]),
             evaluation=build_evaluation(manifest),
             sealed_at=parse_datetime(manifest.get("created_at", "")),
+            **(_way_back(self.viewer) if self.object.state == ModelState.CHAMPION else {}),
             **kwargs,
         )
 
@@ -61,7 +74,8 @@ class VersionView(PageAccessMixin, DetailView[ModelVersion]):
 class VersionPromoteView(PageAccessMixin, DetailView[ModelVersion]):
     """Compare a version with the champion, then make it the champion.
 
-    A version with other classes needs a second consent: the box that this page then shows.
+    A version with other classes needs a second consent, one that is not known to be as accurate a reason: the page
+    then shows a box, and a field.
     """
 
     permission_required = "training.promote_modelversion"
@@ -76,7 +90,11 @@ class VersionPromoteView(PageAccessMixin, DetailView[ModelVersion]):
             champion=champion,
             is_champion=self.object.state == ModelState.CHAMPION,
             classes_differ=champion is not None and champion.class_keys != self.object.class_keys,
+            reason_needed=champion and explain_needed_reason(self.object, champion=champion),
+            is_comparable=champion is not None and is_comparable(self.object, champion),
             accuracy_change=champion and self.object.test_accuracy - champion.test_accuracy,
+            longest_reason=LONGEST_REASON,
+            reason=self.request.POST.get("reason", ""),
             **kwargs,
         )
 
@@ -85,7 +103,12 @@ class VersionPromoteView(PageAccessMixin, DetailView[ModelVersion]):
         self.object = self.get_object()
         accepted = request.POST.get("accept_class_change") == "on"
         try:
-            promotion = promote_version(version=self.object, by=self.viewer, accept_class_change=accepted)
+            promotion = promote_version(
+                version=self.object,
+                by=self.viewer,
+                accept_class_change=accepted,
+                reason=request.POST.get("reason", ""),
+            )
         except ClassesDifferError:
             return self._refuse(_("Tick the box to confirm that the answers will have other classes."))
         except ServiceError as error:
@@ -99,3 +122,28 @@ class VersionPromoteView(PageAccessMixin, DetailView[ModelVersion]):
 
     def _refuse(self, sentence: str) -> HttpResponseBase:
         return self.render_to_response(self.get_context_data(refusal=sentence), status=409)
+
+
+class VersionRollbackView(PageAccessMixin, View):
+    """Let the version answer again that answered before the champion, with one click."""
+
+    permission_required = "training.promote_modelversion"
+    http_method_names = ["post"]
+
+    def post(self, request: HttpRequest) -> HttpResponseBase:
+        """Go back, unless the champion is another one than the page showed."""
+        shown = request.POST.get("champion", "")
+        try:
+            promotion = roll_back(by=self.viewer, champion=int(shown) if _KEY.fullmatch(shown) else 0)
+        except ServiceError as error:
+            messages.error(request, str(error))
+        else:
+            names = {"version": promotion.version, "previous": promotion.previous}
+            messages.success(request, _("%(version)s answers again in place of %(previous)s.") % names)
+        return redirect("versions")
+
+
+def _way_back(viewer: User) -> dict[str, Any]:
+    """Return the champion and the version to which rolling back leads, for those who may."""
+    champion = ModelVersion.objects.champion() if viewer.has_perm("training.promote_modelversion") else None
+    return {"champion": champion, "before": champion and find_predecessor(champion)}

@@ -178,6 +178,11 @@ def test_another_person_s_token_is_not_there(user: User, method: str) -> None:
     assert ApiToken.objects.count() == 2
 
 
+@pytest.mark.parametrize("key", ["%00", "a%00b", "%ff", "..", "a b"])
+def test_a_key_that_is_none_is_not_there(user: User, key: str) -> None:
+    problem_of(ask(make_token(user), "get", f"{TOKENS}/{key}"), 404)
+
+
 def test_there_is_room_for_a_hundred(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(services, "MOST_TOKENS", 2)
     mother = make_token(user)

@@ -49,7 +49,7 @@ def test_the_lists_number_of_queries_is_constant(
     for count in (1, 6):
         for _row in range(count):
             ModelVersionFactory.create(run=TrainingRunFactory.create())
-        with django_assert_num_queries(6):  # session, person, two of permissions, the count, the page of rows
+        with django_assert_num_queries(7):  # session, person, two of permissions, the count, the page, the champion
             operator.get(reverse("versions"))
 
 

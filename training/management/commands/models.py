@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from training.management.descriptions import describe_version
 from training.models import ModelVersion
 
 
@@ -21,7 +22,7 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
         """List them."""
-        versions = [describe_version(version) for version in ModelVersion.objects.all()]
+        versions = [describe_version(version) for version in ModelVersion.objects.select_related("imported_by")]
         if options["json"]:
             self.stdout.write(json.dumps(versions))
             return
@@ -33,19 +34,3 @@ class Command(BaseCommand):
                 f"{version['recipe']} on {version['dataset']}  {version['created_at'][:16]}  "
                 f"{version['package_sha256'][:12]}"
             )
-
-
-def describe_version(version: ModelVersion) -> dict[str, Any]:
-    """Return what a program wants to know about a version."""
-    return {
-        "version": str(version),
-        "id": version.pk,
-        "state": version.state,
-        "test_accuracy": version.test_accuracy,
-        "class_keys": version.class_keys,
-        "recipe": version.manifest["recipe"],
-        "dataset": version.manifest["dataset"]["name"],
-        "run": version.run_id,
-        "package_sha256": version.package_sha256,
-        "created_at": version.created_at.isoformat(),
-    }
