@@ -169,7 +169,7 @@ def test_predictions() -> None:
 def test_more_rows_cost_no_more_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     now = timezone.now()
     for number in range(3):
-        with django_assert_num_queries(19):
+        with django_assert_num_queries(20):
             read()
         for run in TrainingRunFactory.create_batch(2, status=JobStatus.RUNNING):
             EpochMetricFactory.create(run=run)
