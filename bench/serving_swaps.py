@@ -107,7 +107,7 @@ def main() -> None:
         client.start()
     for number in range(options.promotions):
         version = ModelVersion.objects.get(pk=pair[number % 2].pk)
-        promote_version(version=version, by=None, announce=False)
+        promote_version(version=version, by=None)
         time.sleep(options.pause)
     crowd.stop.set()
     for client in clients:

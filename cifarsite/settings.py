@@ -405,6 +405,11 @@ if INFERENCE_PRECISION not in {"auto", "f32", "bf16"}:
     raise ImproperlyConfigured(message)
 QUEUE_MAX = _number("CIFARSITE_QUEUE_MAX", 20, maximum=1000)  # pictures' requests that wait in a web process
 
+BATCH_ENGINE = env.str("CIFARSITE_BATCH_ENGINE", default="auto").strip().lower()
+if BATCH_ENGINE not in {"auto", "openvino", "torch"}:
+    message = f"CIFARSITE_BATCH_ENGINE={BATCH_ENGINE!r} is not valid: give auto, openvino or torch."
+    raise ImproperlyConfigured(message)
+
 # --- Training --------------------------------------------------------------------------------------------------------
 # Empty: nothing is recorded. That is production's default, and the embedded mode's when it is told `off`.
 if env.str("MLFLOW_TRACKING_URI", default="").strip().lower() == "off":

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from django.conf import settings
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
 
 from classifier.archive_texts import describe_refusal
-from classifier.images import ImageRejected
-from classifier.labels import LABELS_NAME, MOST_BYTES, BadLabelsError, Labels
+from classifier.images import ImageRejected, refusal_of
+from classifier.labels import MOST_BYTES, BadLabelsError, Labels
 from training.engine.archive_rules import MEBIBYTE, DamagedEntryError, refuse_nested_archive
 from training.engine.archives import ArchiveError, ArchiveLimits, StoredEntry, is_zip, walk_archive
+from training.engine.picture_entries import LABELS_NAME, is_list, iterate_pictures
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -30,8 +30,6 @@ SURVEY_SECONDS: Final = 1.2
 """For how long an archive that arrives is read, beyond its directory; a request is answered within two seconds."""
 
 _ENTRY_BYTES: Final = 256 * MEBIBYTE  # larger ones refuse the archive; pictures have a limit of their own below it
-_DAMAGED: Final = gettext_lazy("The picture is damaged or incomplete.")
-_NESTED: Final = gettext_lazy("This is an archive inside the archive.")
 
 
 class ArchiveRejected(Exception):  # noqa: N818  says what happened
@@ -100,9 +98,9 @@ def survey_archive(path: Path, *, seconds: float | None = None, on_entry: Callab
     deadline = None if seconds is None else time.monotonic() + seconds
     pictures, labels, has_directory = 0, Labels(), is_zip(path)
     try:
-        for entry in walk_archive(path, limits=_limits()):
+        for entry in walk_archive(path, limits=archive_limits()):
             on_entry()
-            if _is_list(entry.name):
+            if is_list(entry.name):
                 labels.read(entry.name, entry.read())
                 continue
             pictures += 1
@@ -133,29 +131,28 @@ def read_entries(path: Path, *, skip: int = 0, on_entry: Callable[[], None] = _d
         ArchiveRejected: the archive cannot be read any further.
         OSError: likewise, because of the disk.
     """
-    index = -1
+    entries = iterate_pictures(
+        path,
+        limits=archive_limits(),
+        max_picture_bytes=settings.IMAGE_MAX_BYTES,
+        skip=skip,
+        on_entry=on_entry,
+    )
     try:
-        for entry in walk_archive(path, limits=_limits()):
-            on_entry()
-            if not _is_list(entry.name):
-                index += 1
-                if index >= skip:
-                    yield _read(entry, index)
+        for entry in entries:
+            yield Entry(entry.index, entry.name, entry.data, refusal_of(entry.fault) if entry.fault else None)
     except ArchiveError as error:
         raise _reject(error) from error
 
 
-def _limits() -> ArchiveLimits:
+def archive_limits() -> ArchiveLimits:
+    """Return what an archive of pictures may hold."""
     return ArchiveLimits(
         max_entries=settings.ARCHIVE_MAX_ITEMS,
         max_entry_bytes=_ENTRY_BYTES,
         named_entry_bytes={LABELS_NAME: MOST_BYTES},
         max_total_bytes=4 * settings.ARCHIVE_MAX_BYTES,
     )
-
-
-def _is_list(name: str) -> bool:
-    return name.rpartition("/")[2] == LABELS_NAME
 
 
 def _verify(entry: StoredEntry) -> None:
@@ -168,27 +165,6 @@ def _verify(entry: StoredEntry) -> None:
         return
     with contextlib.suppress(DamagedEntryError):
         refuse_nested_archive(entry.name, entry.read())
-
-
-def _read(entry: StoredEntry, index: int) -> Entry:
-    """Read an entry, or say why not.
-
-    Raises:
-        ArchiveError: nothing after it can be read either.
-    """
-    if entry.size > settings.IMAGE_MAX_BYTES:
-        mebibytes = f"{settings.IMAGE_MAX_BYTES / MEBIBYTE:g}"
-        detail = _("The file is larger than %(mebibytes)s MiB.") % {"mebibytes": mebibytes}
-        return Entry(index, entry.name, refusal=ImageRejected("too_many_bytes", 413, detail))
-    try:
-        data = entry.read()
-    except DamagedEntryError:
-        return Entry(index, entry.name, refusal=ImageRejected("broken", 422, _DAMAGED))
-    try:
-        refuse_nested_archive(entry.name, data)
-    except ArchiveError:
-        return Entry(index, entry.name, refusal=ImageRejected("nested", 422, _NESTED))
-    return Entry(index, entry.name, data)
 
 
 def _reject(error: ArchiveError) -> ArchiveRejected:

@@ -8,10 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from django.conf import settings
-
 from classifier.batch_waiting import describe_batch_waiting
-from classifier.images import ImageLimits, refusal_text
+from classifier.images import refusal_text
 from classifier.models import BatchItem, BatchJob
 from training.class_names import display_name
 from training.models import Transition
@@ -94,8 +92,7 @@ def item_row(item: BatchItem, *, class_keys: list[str]) -> dict[str, Any]:
 
 def error_text(item: BatchItem) -> str:
     """Say in the active language why an entry has no answer."""
-    limits = ImageLimits(max_bytes=settings.IMAGE_MAX_BYTES, max_pixels=settings.IMAGE_MAX_PIXELS)
-    return refusal_text(item.error_code, limits=limits) or item.error_detail
+    return refusal_text(item.error_code) or item.error_detail
 
 
 def csv_lines(job: BatchJob) -> Iterator[str]:

@@ -94,6 +94,8 @@ def _labelled_rows(job: BatchJob, *, on_page: Callable[[], None]) -> Iterable[Ro
         last = rows[-1][0]
         on_page()
         for _index, label, answered, probabilities in rows:
+            assert answered is not None  # noqa: S101  # a constraint of the table
+            assert probabilities is not None  # noqa: S101  # likewise
             yield label, answered, probabilities
 
 

@@ -50,7 +50,7 @@ def _get(request: HttpRequest, pk: int) -> BatchJob:
     """Return one's own batch; another person's does not exist."""
     if pk > _LARGEST_KEY:
         raise Http404
-    return get_object_or_404(_own(request), pk=pk)
+    return cast("BatchJob", get_object_or_404(_own(request), pk=pk))
 
 
 @csrf_exempt  # checked by `_take`, after the upload has been bounded: the check reads the body

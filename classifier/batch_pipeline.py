@@ -17,12 +17,11 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from django.conf import settings
 from django.utils import translation
 from numpy.typing import NDArray
 
 from classifier.archives import ArchiveRejected, Entry
-from classifier.images import ImageLimits, ImageRejected, read_pixels
+from classifier.images import ImageRejected, read_pixels, site_limits
 
 if TYPE_CHECKING:
     from classifier.inference import Predictor, Scores
@@ -70,7 +69,7 @@ class Pipeline:
 
     def __init__(self, predictor: Predictor) -> None:
         self._predictor = predictor
-        self._limits = ImageLimits(max_bytes=settings.IMAGE_MAX_BYTES, max_pixels=settings.IMAGE_MAX_PIXELS)
+        self._limits = site_limits()
         self._reading: deque[tuple[Entry, Future[_Read]]] = deque()
         self._reading_bytes = 0
         self._asking: deque[tuple[list[tuple[Entry, _Read]], Future[Scores] | None]] = deque()

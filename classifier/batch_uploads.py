@@ -23,6 +23,7 @@ from training.api.bounded import bound_upload
 
 ARCHIVE: Final = "archive"
 FILES: Final = "files"
+_PART_HEAD_BYTES: Final = 1024  # boundary, headers and name of one file
 
 
 class BatchReceiver(FileUploadHandler):
@@ -101,6 +102,15 @@ class BatchReceiver(FileUploadHandler):
         return wanted
 
 
+class _BatchFormReader(StrictFormReader):
+    """Takes as many files as a batch may have."""
+
+    @property
+    def most_files(self) -> int:
+        """How many files a form may have."""
+        return int(settings.BATCH_FORM_MAX_FILES)
+
+
 def receive_batch(request: HttpRequest) -> BatchReceiver:
     """Prepare `request`, before anything reads its body, to take in the pictures of a batch.
 
@@ -108,8 +118,7 @@ def receive_batch(request: HttpRequest) -> BatchReceiver:
         RequestDataTooBig: the request declares more than an archive may have.
     """
     receiver = BatchReceiver(request)
-    headers = settings.BATCH_FORM_MAX_FILES * 1024
-    most = settings.ARCHIVE_MAX_BYTES + headers
-    bound_upload(request, max_bytes=most, most_files=settings.BATCH_FORM_MAX_FILES, reader=StrictFormReader)
+    heads = settings.BATCH_FORM_MAX_FILES * _PART_HEAD_BYTES
+    bound_upload(request, max_bytes=settings.ARCHIVE_MAX_BYTES + heads, reader=_BatchFormReader)
     request.upload_handlers = [receiver]
     return receiver

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
+from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 from numpy.typing import NDArray
 from PIL import Image
 
 from training.engine.photograph import (
-    Fault,
     ImageLimits,
     Photograph,
     PhotographError,
@@ -36,13 +36,14 @@ THUMBNAIL_SIDE: Final = 128
 _THUMBNAIL_QUALITY: Final = 85
 _MEBIBYTE: Final = 1024 * 1024
 
-_REFUSALS: Final[dict[Fault, tuple[int, _StrPromise]]] = {
+_REFUSALS: Final[dict[str, tuple[int, _StrPromise]]] = {
     "not_an_image": (415, _("This is not a picture we can read. Use a JPEG, PNG, WEBP, GIF or BMP file.")),
     "empty": (422, _("The file is empty.")),
     "broken": (422, _("The picture is damaged or incomplete.")),
     "too_many_bytes": (413, _("The file is larger than %(mebibytes)s MiB.")),
     "too_large": (413, _("The picture is larger than %(megapixels)s megapixels or %(side)s pixels on a side.")),
     "too_many_frames": (413, _("The animation has more than %(frames)s frames.")),
+    "nested": (422, _("This is an archive inside the archive.")),
     "too_complex": (413, _("The picture is stored in too many passes to be decoded.")),
 }
 
@@ -121,10 +122,24 @@ def read_pixels(data: bytes, *, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray
     return to_rgb_square(_decode(data, limits=limits).image)
 
 
-def refusal_text(code: str, *, limits: ImageLimits = DEFAULT_LIMITS) -> str:
+def site_limits() -> ImageLimits:
+    """Return what a picture may measure on this site."""
+    return ImageLimits(max_bytes=settings.IMAGE_MAX_BYTES, max_pixels=settings.IMAGE_MAX_PIXELS)
+
+
+def refusal_of(code: str) -> ImageRejected:
+    """Return the refusal of a picture for a fault of the engine's, in the active language.
+
+    Raises:
+        KeyError: there is no such fault.
+    """
+    status, detail = _REFUSALS[code]
+    return ImageRejected(code, status, str(detail % _describe(site_limits())))
+
+
+def refusal_text(code: str) -> str:
     """Return the sentence of a refusal in the active language; "" for a code that is not one of this module."""
-    found = _REFUSALS.get(cast("Fault", code))
-    return "" if found is None else str(found[1] % _describe(limits))
+    return str(refusal_of(code).detail) if code in _REFUSALS else ""
 
 
 def _decode(data: bytes, *, limits: ImageLimits) -> Photograph:

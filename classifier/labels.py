@@ -9,7 +9,6 @@ from typing import Final
 
 from django.utils.translation import gettext as _
 
-LABELS_NAME: Final = "labels.csv"
 MOST_BYTES: Final = 32 * 1024 * 1024  # 100,000 lines with names of the longest kind that is usual
 _LONGEST_FIELD: Final = 1024
 _HEADS: Final = ("label", "class", "class_key")

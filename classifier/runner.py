@@ -70,14 +70,15 @@ def _work(timings: Timings) -> Callable[[BatchJob], None]:
     def work(job: BatchJob) -> None:
         with StopSignals() as stop_signals, translation.override("en"):  # what is stored is stored in English
             try:
-                _execute(job, keeper=Keeper(job, stop_signals=stop_signals, timings=timings))
+                keeper = Keeper(job, stop_signals=stop_signals, timings=timings)
+                _execute(job, BatchWork(job, keeper=keeper, timings=timings), keeper=keeper)
             except FenceLostError:
                 logger.warning("%s was taken from this worker, which writes nothing more about it", job)
 
     return work
 
 
-def _execute(job: BatchJob, *, keeper: Keeper) -> None:
+def _execute(job: BatchJob, work: BatchWork, *, keeper: Keeper) -> None:
     """Answer the pictures of a claimed batch.
 
     Raises:
@@ -85,7 +86,7 @@ def _execute(job: BatchJob, *, keeper: Keeper) -> None:
     """
     logger.info("%s goes on at entry %d, attempt %d", job, job.progress_done, job.attempts)
     try:
-        BatchWork(job, keeper=keeper).carry_out()
+        work.carry_out()
     except StopAskedError as asked:
         keeper.write(job.cancel if asked.is_cancelled else job.release)
     except ModelNotReady:  # it was ready a moment ago; others wait as well
@@ -100,7 +101,7 @@ def _execute(job: BatchJob, *, keeper: Keeper) -> None:
         outcome = describe_os_error(error)
         _fail(job, keeper, reason=outcome.reason, detail=outcome.detail)
     else:
-        logger.info("%s is done", job)
+        logger.info("%s is now %s", job, BatchJob.objects.values_list("status", flat=True).get(pk=job.pk))
 
 
 def _fail(job: BatchJob, keeper: Keeper, *, reason: Reason, detail: str) -> None:

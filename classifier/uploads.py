@@ -51,12 +51,16 @@ class PictureUploadHandler(FileUploadHandler):
 class StrictFormReader(FormReader):
     """Refuses bad names where Django repairs them silently."""
 
+    @property
+    def most_files(self) -> int:
+        """How many files a form may have: one too many is answered with how many may be."""
+        return max(super().most_files, settings.BATCH_MAX_IMAGES + 1)
+
     def sanitize_file_name(self, file_name: str) -> str | None:
-        """Return a file's name as it may be kept.
+        """Look at a file's name before anything of the file is read.
 
         Raises:
-            FormError: it cannot be accepted.
-            TooManyFilesSent: the form has more files than it may.
+            FormError: it is none that can be accepted.
         """
         fault = find_name_fault(file_name)
         if fault:
@@ -75,10 +79,6 @@ def bound_form(request: HttpRequest, *, pictures: int, max_bytes: int) -> None:
     Raises:
         RequestDataTooBig: the request declares more than that.
     """
-    bound_upload(
-        request,
-        max_bytes=max_bytes + (pictures - 1) * FORM_OVERHEAD_BYTES,
-        most_files=max(pictures + 1, settings.FORM_MAX_FILES),
-        reader=StrictFormReader,
-    )
+    overhead = (pictures - 1) * FORM_OVERHEAD_BYTES
+    bound_upload(request, max_bytes=max_bytes + overhead, reader=StrictFormReader)
     request.upload_handlers = [PictureUploadHandler(request)]

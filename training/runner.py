@@ -75,7 +75,7 @@ def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timin
     """
 
     def work(job: DatasetImport) -> None:
-        _execute(job, ImportWork(job, listener=listener), timings=timings)
+        execute(job, ImportWork(job, listener=listener), timings=timings)
 
     carry_out(DatasetImport, pk, work)
 
@@ -84,7 +84,7 @@ def execute_next_import() -> None:
     """Carry out the import whose turn it is, whichever it was that somebody rang for."""
     for pk in DatasetImport.objects.claimable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]:
         if carry_out(
-            DatasetImport, pk, lambda job: _execute(job, ImportWork(job, listener=ignore_event), timings=TIMINGS)
+            DatasetImport, pk, lambda job: execute(job, ImportWork(job, listener=ignore_event), timings=TIMINGS)
         ):
             break
     ring_for_next(DatasetImport)
@@ -94,7 +94,7 @@ def _train(devices: HeldDevices, *, listener: Listener, timings: Timings) -> Cal
     """Return what to do with a claimed run."""
 
     def work(run: TrainingRun) -> None:
-        _execute(run, RunWork(run, listener=listener), environment=devices.environment, timings=timings)
+        execute(run, RunWork(run, listener=listener), environment=devices.environment, timings=timings)
 
     return work
 
@@ -121,7 +121,7 @@ def ring_for_next(model: type[Job]) -> None:
         ring(model.task, first)
 
 
-def _execute(job: Job, work: Work, *, environment: Mapping[str, str] = MappingProxyType({}), timings: Timings) -> None:
+def execute(job: Job, work: Work, *, environment: Mapping[str, str] = MappingProxyType({}), timings: Timings) -> None:
     """Run the engine for a claimed job and bring the job to the state that the engine's end calls for."""
     logger.info("%s starts, attempt %d", job, job.attempts)
     status: JobStatus | None = None

@@ -90,7 +90,9 @@ class BatchSerializer(serializers.Serializer[Any]):
     started_at = serializers.DateTimeField(allow_null=True)
     finished_at = serializers.DateTimeField(allow_null=True)
     progress = BatchProgressSerializer()
-    errors = serializers.IntegerField(help_text="Pictures that could not be read.")
+    errors = serializers.IntegerField(  # type: ignore[assignment]  # a field named as the base class's property
+        help_text="Pictures that could not be read."
+    )
     labelled = serializers.IntegerField(help_text="Pictures with a label that the model knows.")
     images_per_second = serializers.FloatField(allow_null=True)
     seconds_left = serializers.FloatField(allow_null=True, help_text="Null where it cannot be told.")
@@ -166,7 +168,9 @@ class BatchItemSerializer(serializers.Serializer[Any]):
     confidence = serializers.FloatField(allow_null=True, min_value=0, max_value=1)
     probabilities = serializers.DictField(child=serializers.FloatField(), allow_null=True, help_text="By class key.")
     out_of_distribution = serializers.BooleanField()
-    label = serializers.CharField(allow_null=True, help_text="What it shows according to the archive.")
+    label = serializers.CharField(  # type: ignore[assignment]  # likewise
+        allow_null=True, help_text="What it shows according to the archive."
+    )
     error = ItemFaultSerializer(allow_null=True)
 
 

@@ -76,7 +76,7 @@ class BatchView(NamingView):
 
     def find(self, pk: int) -> BatchJob:
         """Return one's own batch; another person's does not exist."""
-        return get_object_or_404(self.own(), pk=min(pk, _LARGEST_KEY))
+        return cast("BatchJob", get_object_or_404(self.own(), pk=min(pk, _LARGEST_KEY)))
 
     def accept(self, job: BatchJob) -> Response:
         """Answer that `job` was queued, and whether a worker could be woken."""

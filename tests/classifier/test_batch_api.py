@@ -207,7 +207,7 @@ class TestReading:
         first, second = program.get(f"{BATCHES}/{job.pk}/items?lang=fr").json()["results"]
         assert (first["class_name"], first["class_key"]) == ("Chat", "cat")
         assert second["error"]["detail"] == "Le fichier est vide."
-        lines = b"".join(program.get(f"{BATCHES}/{job.pk}/results.jsonl?lang=fr")).decode().splitlines()  # type: ignore[arg-type]
+        lines = b"".join(program.get(f"{BATCHES}/{job.pk}/results.jsonl?lang=fr")).decode().splitlines()
         assert json.loads(lines[0])["class_name"] == "Chat"
 
 
@@ -217,7 +217,7 @@ class TestDownloads:
         response = program.get(f"{BATCHES}/{job.pk}/results.csv")
         assert response.headers["Content-Type"] == "text/csv; charset=utf-8"
         assert response.headers["Content-Disposition"] == f'attachment; filename="batch-{job.pk}.csv"'
-        text = b"".join(response).decode()  # type: ignore[arg-type]
+        text = b"".join(response).decode()
         rows = list(csv.DictReader(io.StringIO(text)))
         assert [row["name"] for row in rows] == ["'=HYPERLINK(1).png", '\'-2+3,"x".png', "é.png"]
         assert [row["class_key"] for row in rows] == ["cat", "", "dog"]
@@ -228,7 +228,7 @@ class TestDownloads:
     def test_json_lines(self, program: Program, user: User, champion: ModelVersion) -> None:
         job = done(user, {"=1.png": picture(3), "b.png": b""})
         response = program.get(f"{BATCHES}/{job.pk}/results.jsonl", headers={"accept": "application/jsonl"})
-        items = [json.loads(line) for line in b"".join(response).decode().splitlines()]  # type: ignore[arg-type]
+        items = [json.loads(line) for line in b"".join(response).decode().splitlines()]
         assert [(item["name"], item["class_key"]) for item in items] == [("=1.png", "cat"), ("b.png", None)]
 
 

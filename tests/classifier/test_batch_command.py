@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,6 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from cifarsite.accounts.models import User
-from classifier.management.commands import batch as command
 from classifier.models import BatchJob
 from classifier.runner import execute_batch
 from tests.classifier.archive_makers import pictures, zip_of
@@ -43,7 +43,7 @@ def test_it_is_queued(archive: Path, user: User) -> None:
 def test_it_is_watched_to_its_end(
     archive: Path, user: User, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(command.time, "sleep", lambda _seconds: execute_batch(BatchJob.objects.get().pk))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: execute_batch(BatchJob.objects.get().pk))
     told = run(archive, "--user", user.username, "--wait").splitlines()
     number = BatchJob.objects.get().pk
     assert told[0] == "No worker is running, so this waits. Start one with `make up`."

@@ -174,5 +174,5 @@ def test_downloads(client: Client, user: User, champion: ModelVersion) -> None:
     job = done(user, pictures(2))
     response = client.get(f"/batches/{job.pk}/results.csv")
     assert response.headers["Content-Disposition"] == f'attachment; filename="batch-{job.pk}.csv"'
-    assert len(b"".join(response).splitlines()) == 3  # type: ignore[arg-type]
-    assert len(b"".join(client.get(f"/batches/{job.pk}/results.jsonl")).splitlines()) == 2  # type: ignore[arg-type]
+    assert len(b"".join(response).splitlines()) == 3
+    assert len(b"".join(client.get(f"/batches/{job.pk}/results.jsonl")).splitlines()) == 2

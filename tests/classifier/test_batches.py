@@ -16,7 +16,8 @@ from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from cifarsite.accounts.models import User
 from classifier import batch_work
-from classifier.archives import ArchiveRejected
+from classifier.archives import ArchiveRejected, Survey, survey_archive
+from classifier.batch_rows import RowWriter
 from classifier.batch_services import cancel_batch, delete_batch, resume_batch
 from classifier.inference import champion_slot
 from classifier.models import BatchItem, BatchJob
@@ -27,10 +28,11 @@ from tests.tiny_model import crown, picture, register_version
 from training.choices import Cause, JobStatus, ModelState, Reason
 from training.devices import hold_place
 from training.engine.constants import CIFAR10_CLASS_KEYS as KEYS
-from training.exceptions import FenceLostError, ServiceError
+from training.exceptions import ServiceError
 from training.models import ModelVersion, Transition
 from training.retention import clean
 from training.stopping import worker_stopping
+from training.supervisor import Timings
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -120,6 +122,7 @@ class TestWork:
         assert (job.lease_until, job.metrics) == (None, {})
         item = job.items.get(index=3)
         assert (item.name, item.class_id, item.out_of_distribution) == ("00003.png", 3, False)
+        assert item.probabilities is not None
         assert item.confidence == item.probabilities[3] == max(item.probabilities)
         assert sum(item.probabilities) == pytest.approx(1, abs=1e-5)
 
@@ -180,11 +183,13 @@ class TestWork:
     ) -> None:
         job = request(user, pictures(200))
 
-        def take_it_away(_pipeline: object, _entry: object) -> None:
-            BatchJob.objects.filter(pk=job.pk).update(fence=99)
-            raise FenceLostError
+        write = RowWriter.write
 
-        monkeypatch.setattr(batch_work.BatchWork, "_write", lambda work: take_it_away(work, None))
+        def take_it_away_and_write(writer: RowWriter) -> None:
+            BatchJob.objects.filter(pk=job.pk).update(fence=99)
+            write(writer)
+
+        monkeypatch.setattr(RowWriter, "write", take_it_away_and_write)
         execute_batch(job.pk)
         job.refresh_from_db()
         assert (job.status, job.fence, job.progress_done, job.items.count()) == ("running", 99, 0, 0)
@@ -193,16 +198,16 @@ class TestWork:
         self, user: User, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         job = request(user, pictures(600))
-        write = batch_work.BatchWork._write
+        write = RowWriter.write
 
-        def write_and_cancel(work: batch_work.BatchWork) -> None:
-            write(work)
-            cancel_batch(job=job, by=user)
-            work._keeper._next_poll = 0.0
+        def write_and_cancel(writer: RowWriter) -> None:
+            write(writer)
+            BatchJob.request_cancel(job.pk, by=user)
 
         monkeypatch.setattr(batch_work, "ROWS", 1)
-        monkeypatch.setattr(batch_work.BatchWork, "_write", write_and_cancel)
-        job = carry_out(job)
+        monkeypatch.setattr(RowWriter, "write", write_and_cancel)
+        execute_batch(job.pk, timings=Timings(poll=0.0))
+        job = BatchJob.objects.get(pk=job.pk)
         assert (job.status, job.reason) == ("cancelled", "cancelled")
         assert 0 < job.progress_done < 600
         monkeypatch.undo()
@@ -212,15 +217,15 @@ class TestWork:
 
 def stop_after(monkeypatch: pytest.MonkeyPatch, *, writes: int) -> None:
     """Let the worker be told to shut down once so many transactions are written."""
-    write, seen = batch_work.BatchWork._write, []
+    write, seen = RowWriter.write, []
 
-    def write_and_stop(work: batch_work.BatchWork) -> None:
-        write(work)
-        seen.append(work)
+    def write_and_stop(writer: RowWriter) -> None:
+        write(writer)
+        seen.append(writer)
         if len(seen) == writes:
             worker_stopping.set()
 
-    monkeypatch.setattr(batch_work.BatchWork, "_write", write_and_stop)
+    monkeypatch.setattr(RowWriter, "write", write_and_stop)
     monkeypatch.setattr("classifier.batch_pipeline._MOST_PICTURES", 4)
     monkeypatch.setattr("classifier.batch_pipeline.BATCH", 2)
 
@@ -275,7 +280,7 @@ class TestArchive:
         job = request(user, tar_of(pictures(5)))
         file = artifacts_root / job.archive
         file.write_bytes(file.read_bytes()[: 2 * 1024 + 700])
-        survey = batch_work.Survey(5, batch_work.survey_archive(file, seconds=0.0).labels)
+        survey = Survey(5, survey_archive(file, seconds=0.0).labels)
         monkeypatch.setattr(batch_work, "survey_archive", lambda _path, **_options: survey)
         job = carry_out(job)
         assert (job.status, job.reason) == ("failed", Reason.BAD_ARCHIVE)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import FilePayload, Page, expect
 
 from cifarsite.accounts.models import User
 from classifier.models import BatchJob
@@ -76,11 +77,12 @@ def test_an_archive_from_drop_to_report(
         page.get_by_role("link", name="CSV").click()
     assert len(downloading.value.path().read_text().splitlines()) == 129
     job = BatchJob.objects.get()
-    for name, options in {
+    looks: dict[str, dict[str, Any]] = {
         "phone": {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True},
         "dark": {"color_scheme": "dark"},
         "french": {"locale": "fr-FR"},
-    }.items():
+    }
+    for name, options in looks.items():
         other = open_page(**options)
         sign_in(other, "ada", PASSWORD)
         for path, shot in ((f"/batches/{job.pk}/", "batch-done"), ("/batches/", "batches")):
@@ -117,7 +119,7 @@ def test_a_refusal_is_told_where_it_was_chosen(page: Page, ada: User, page_log: 
     expect(page.get_by_role("alert")).to_contain_text("climbs out of its folder")
     shoot(page, "batches-refused")
     page.locator("#id_files").set_input_files(
-        [{"name": f"{number}.png", "mimeType": "image/png", "buffer": picture(number)} for number in range(3)]
+        [FilePayload(name=f"{number}.png", mimeType="image/png", buffer=picture(number)) for number in range(3)]
     )
     expect(page.locator("#batch-live")).to_contain_text("0 of 3")
     assert BatchJob.objects.get().progress_total == 3

@@ -63,7 +63,7 @@ def test_queued_jobs_are_rung_for_but_not_again_at_once(rung: list[tuple[str, in
     TrainingRunFactory.create(status=JobStatus.SUCCEEDED)
     sweep()
     sweep()
-    assert rung == [(EXECUTE_RUN, run.pk), (EXECUTE_IMPORT, job.pk)]
+    assert rung == [(EXECUTE_IMPORT, job.pk), (EXECUTE_RUN, run.pk)]
 
 
 def test_a_job_whose_message_waits_still_is_not_rung_for(rung: list[tuple[str, int]], messages: list[str]) -> None:

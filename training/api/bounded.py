@@ -54,12 +54,15 @@ class FormError(MultiPartParserError):
 
 
 class FormReader(MultiPartParser):
-    """Django's reader of forms, which tells how a whole form ends and counts its files by the form's own limit."""
-
-    most_files = 0
+    """Django's reader of forms, which tells how a whole form ends, and has a limit of files of its own."""
 
     _boundary: bytes
     _seen_files = 0
+
+    @property
+    def most_files(self) -> int:
+        """How many files a form may have."""
+        return int(settings.FORM_MAX_FILES)
 
     @property
     def closing_boundary(self) -> bytes:
@@ -67,10 +70,10 @@ class FormReader(MultiPartParser):
         return b"--" + self._boundary + b"--"
 
     def sanitize_file_name(self, file_name: str) -> str | None:
-        """Count a file, whose name is all that is known yet.
+        """Count a file, whose name this is told first.
 
         Raises:
-            TooManyFilesSent: the form has more of them than it may.
+            TooManyFilesSent: it is one too many.
         """
         self._seen_files += 1
         if self._seen_files > self.most_files:
@@ -131,7 +134,6 @@ def _parse(  # noqa: PLR0917  # Django calls it with the last two
     """
     bounded = BoundedStream(stream, limit=limit)
     parser = reader(meta, cast("Any", bounded), request.upload_handlers, request.encoding)
-    parser.most_files = most_files
     try:
         fields, files = parser.parse()
     except BaseException:  # whatever it is, no handler is left with half a file

@@ -13,6 +13,7 @@ from training.engine.check_command import add_check_command
 from training.engine.dataset_commands import add_dataset_commands
 from training.engine.evaluate_command import add_evaluate_command
 from training.engine.fit_command import add_fit_command
+from training.engine.predict_command import add_predict_command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_dataset_commands(subparsers)
     add_check_command(subparsers)
     add_evaluate_command(subparsers)
+    add_predict_command(subparsers)
     given = list(sys.argv[1:] if arguments is None else arguments)
     parsed = parser.parse_args(given, argparse.Namespace(given=given))
     return int(parsed.run(parsed))

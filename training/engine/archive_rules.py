@@ -198,6 +198,8 @@ class EntryGuard:
         self._total_bytes += size
         self.check_expansion(self._total_bytes, name)
         normalised = self._normalise(name)
+        if not normalised and not is_folder:
+            raise refuse_entry(name, "has no name")
         if normalised:
             self._refuse_collision(normalised, is_folder=is_folder)
         return normalised

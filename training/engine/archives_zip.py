@@ -94,6 +94,8 @@ def walk_zip(
 
 def _admit(info: zipfile.ZipInfo, *, guard: EntryGuard, limits: ArchiveLimits) -> str:
     name = info.orig_filename
+    if not info.filename:  # as it is where a name begins with NUL; `ZipInfo.is_dir` knows no such thing
+        raise refuse_entry(name, "has no name")
     if info.flag_bits & _FLAG_ENCRYPTED or info.compress_type == _METHOD_AES:
         raise refuse_entry(name, "is encrypted")
     kind = stat.S_IFMT(info.external_attr >> 16)

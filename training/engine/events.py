@@ -13,7 +13,9 @@ from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
 from training.engine.exceptions import Reason
 
-EventName = Literal["started", "step", "epoch_end", "checkpoint", "progress", "finished", "stopped", "failed"]
+EventName = Literal[
+    "started", "step", "epoch_end", "checkpoint", "progress", "answers", "finished", "stopped", "failed"
+]
 
 EVENT_NAMES: Final[tuple[EventName, ...]] = (
     "started",
@@ -21,6 +23,7 @@ EVENT_NAMES: Final[tuple[EventName, ...]] = (
     "epoch_end",
     "checkpoint",
     "progress",
+    "answers",
     "finished",
     "stopped",
     "failed",
@@ -100,6 +103,17 @@ class ProgressEvent(TypedDict):
     message: str
 
 
+class AnswersEvent(TypedDict):
+    """What became of some pictures of an archive, in its order.
+
+    Each has `index` and `name`, and either `error`, the fault's name, or `class_id`, `probabilities` and
+    `out_of_distribution`.
+    """
+
+    event: Literal["answers"]
+    answers: list[dict[str, Any]]
+
+
 class FinishedEvent(TypedDict):
     """The work is done.
 
@@ -145,6 +159,7 @@ Event = (
     | EpochEndEvent
     | CheckpointEvent
     | ProgressEvent
+    | AnswersEvent
     | FinishedEvent
     | StoppedEvent
     | FailedEvent

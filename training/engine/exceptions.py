@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Final, Literal
 
-Reason = Literal["bad_config", "bad_dataset", "diverged", "out_of_memory", "disk_full", "no_network", "error"]
+Reason = Literal[
+    "bad_config", "bad_dataset", "bad_archive", "diverged", "out_of_memory", "disk_full", "no_network", "error"
+]
 
 LONGEST_SHOWN: Final = 80
 """Characters of a refused value that a message repeats."""

@@ -96,6 +96,19 @@ def test_litter_is_left_out(tmp_path: Path) -> None:
     assert read(write_tar(tmp_path / "b", litter | FILES)) == FILES
 
 
+def test_a_zip_entry_whose_name_begins_with_nul(tmp_path: Path) -> None:
+    path = write_zip(tmp_path / "a.zip", {"abc": b"x"})
+    path.write_bytes(path.read_bytes().replace(b"abc", b"\0bc"))
+    with pytest.raises(ArchiveError, match="has no name"):
+        read(path)
+
+
+@pytest.mark.parametrize("write", [write_zip, write_tar])
+def test_a_file_without_a_name(tmp_path: Path, write: Callable[..., Path]) -> None:
+    with pytest.raises(ArchiveError, match="has no name"):
+        read(write(tmp_path / "a", {".": b"x"}))
+
+
 def test_names_are_normalised(tmp_path: Path) -> None:
     path = write_tar(tmp_path / "a", {"./train//cat/./a.bin": b"x"})
     assert read(path) == {"train/cat/a.bin": b"x"}
