@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx2
 
-from cifarsite_client.pictures import Picture, PictureSource, group, load_picture
+from cifarsite_client.pictures import UNKNOWN_TYPE, Picture, PictureSource, group, load_picture, open_file
 from cifarsite_client.shapes import Job, ModelInfo, Prediction, Refusal
 from cifarsite_client.transport import PATIENCE_SECONDS, Parts, Transport
 
@@ -106,6 +107,58 @@ class Client:
             filters: As in the API's documentation.
         """
         return self._pages("predictions", filters)
+
+    def submit_batch(self, archive: str | Path) -> Job:
+        """Hand in an archive of pictures, which a worker answers.
+
+        Args:
+            archive: Path of a .zip, .tar, .tar.gz or .tar.xz; it is sent in pieces, whatever its size.
+
+        Raises:
+            UnreadableFileError: there is no such file.
+            RefusedError: the archive was refused.
+        """
+        path = Path(archive)
+
+        def open_parts() -> Parts:
+            return [("archive", (path.name, open_file(path), UNKNOWN_TYPE))]
+
+        return Job.read(self._transport.ask("POST", "batches", open_parts=open_parts))
+
+    def batch(self, number: int) -> Job:
+        """Return where a batch stands."""
+        return Job.read(self._transport.ask("GET", f"batches/{number}"))
+
+    def batches(self, **filters: str | float | None) -> Iterator[Job]:
+        """Yield one's batches, the newest first, page by page."""
+        return (Job.read(body) for body in self._pages("batches", filters))
+
+    def batch_items(self, number: int, **filters: str | float | None) -> Iterator[Mapping[str, Any]]:
+        """Yield the answers of a batch in the order of its archive, page by page, also while it runs."""
+        return self._pages(f"batches/{number}/items", filters)
+
+    def cancel_batch(self, number: int) -> Job:
+        """Ask for a batch's end; the answers that it has are kept."""
+        return Job.read(self._transport.ask("POST", f"batches/{number}/cancel"))
+
+    def wait_for_batch(self, number: int, *, listener: Callable[[Job], None] | None = None) -> Job:
+        """Wait until a batch has ended.
+
+        Args:
+            number: The batch.
+            listener: Told about where it stands, every second.
+        """
+        return self._wait(lambda: self.batch(number), listener)
+
+    def download_batch(self, number: int, path: str | Path) -> None:
+        """Write a batch's answers to a file: CSV, or JSON lines where its name ends in `.jsonl`.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        ending = "jsonl" if str(path).endswith(".jsonl") else "csv"
+        with self._transport.stream(f"batches/{number}/results.{ending}") as pieces, Path(path).open("wb") as file:
+            file.writelines(pieces)
 
     def request_run(
         self, *, dataset: str, recipe: str = "fast", settings: Mapping[str, Any] | None = None, **options: object

@@ -12,7 +12,7 @@ from typing import Final
 
 from cifarsite_client.client import Client
 from cifarsite_client.errors import CifarsiteError
-from cifarsite_client.shapes import Prediction, Refusal
+from cifarsite_client.shapes import Job, Prediction, Refusal
 
 _DONE: Final = 0
 _SOME_REFUSED: Final = 1
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _read_options(arguments)
     try:
         with Client(options.url, token=options.token, language=options.lang) as client:
-            return _predict(client, options.pictures, as_json=options.json)
+            return int(options.run(client, options))
     except CifarsiteError as error:
         print(f"cifarsite-client: {error}", file=sys.stderr)
         return _FAILED
@@ -49,16 +49,39 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     predict = commands.add_parser("predict", help="classify pictures")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="JPEG, PNG, WEBP, GIF or BMP files")
     predict.add_argument("--json", action="store_true", help="one JSON object per line")
+    predict.set_defaults(run=_predict)
+    batch = commands.add_parser("batch", help="have a worker classify an archive of pictures")
+    batch.add_argument("archive", metavar="ARCHIVE", help="a .zip, .tar, .tar.gz or .tar.xz")
+    batch.add_argument("--output", default="results.csv", help="where the answers go: .csv or .jsonl (results.csv)")
+    batch.set_defaults(run=_batch)
     return parser.parse_args(arguments)
 
 
-def _predict(client: Client, pictures: Sequence[str], *, as_json: bool) -> int:
+def _predict(client: Client, options: argparse.Namespace) -> int:
     status = _DONE
-    for name, result in zip(pictures, client.predict_many(pictures), strict=True):
+    for name, result in zip(options.pictures, client.predict_many(options.pictures), strict=True):
         if isinstance(result, Refusal):
             status = _SOME_REFUSED
-        print(_as_json(name, result) if as_json else _as_line(name, result), flush=True)
+        print(_as_json(name, result) if options.json else _as_line(name, result), flush=True)
     return status
+
+
+def _batch(client: Client, options: argparse.Namespace) -> int:
+    submitted = client.submit_batch(options.archive)
+    print(f"batch {submitted.id}", file=sys.stderr)
+    ended = client.wait_for_batch(submitted.id, listener=_tell_progress)
+    client.download_batch(ended.id, options.output)
+    errors = ended.body["errors"]
+    print(f"{ended.status}: {ended.done} of {ended.total} answered, {errors} of them with an error → {options.output}")
+    if ended.status != "succeeded":
+        print(f"cifarsite-client: {ended.detail or ended.status}", file=sys.stderr)
+        return _FAILED
+    return _SOME_REFUSED if errors else _DONE
+
+
+def _tell_progress(job: Job) -> None:
+    if sys.stderr.isatty():
+        print(f"\r{job.status}: {job.done} of {job.total} ", end="", file=sys.stderr, flush=True)
 
 
 def _as_json(name: str, result: Prediction | Refusal) -> str:

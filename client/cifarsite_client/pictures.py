@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from cifarsite_client.errors import CifarsiteError
 
@@ -15,7 +15,8 @@ REQUEST_PICTURES: Final = 32
 REQUEST_BYTES: Final = 32 * 2**20
 """Well below what a site takes in one request unless it is set otherwise."""
 
-_UNKNOWN_TYPE: Final = "application/octet-stream"  # the site looks at the bytes
+UNKNOWN_TYPE: Final = "application/octet-stream"
+"""Of every file: the site looks at the bytes."""
 
 
 class UnreadableFileError(CifarsiteError):
@@ -32,7 +33,7 @@ class Picture:
     @property
     def part(self) -> tuple[str, bytes, str]:
         """The picture as a part of a form."""
-        return self.name, self.data, _UNKNOWN_TYPE
+        return self.name, self.data, UNKNOWN_TYPE
 
 
 PictureSource = str | Path | bytes | Picture
@@ -49,8 +50,18 @@ def load_picture(source: PictureSource) -> Picture:
     if isinstance(source, bytes):
         return Picture(source, "picture")
     path = Path(source)
+    with open_file(path) as file:
+        return Picture(file.read(), path.name)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file to send it.
+
+    Raises:
+        UnreadableFileError: there is no such file, or it cannot be read.
+    """
     try:
-        return Picture(path.read_bytes(), path.name)
+        return path.open("rb")
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
         raise UnreadableFileError(message) from error

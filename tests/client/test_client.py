@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from cifarsite_client.pictures import REQUEST_BYTES, Picture, UnreadableFileErro
 from pytest_django.live_server_helper import LiveServer
 
 from classifier.models import Prediction as Row
+from classifier.runner import execute_next_batch
 from tests.tiny_model import picture
 from training.models import ModelVersion
 
@@ -87,3 +90,30 @@ def test_cuts_groups_by_size() -> None:
         ["huge"],
         ["small"],
     ]
+
+
+def test_a_batch_from_archive_to_file(client: Client, champion: ModelVersion, tmp_path: Path) -> None:
+    archive = tmp_path / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as pictures:
+        pictures.writestr("airplane/a.png", picture(0))
+        pictures.writestr("bird/b.png", b"text")
+    submitted = client.submit_batch(archive)
+    assert (submitted.status, submitted.total) == ("queued", 2)
+
+    execute_next_batch()
+    ended = client.wait_for_batch(submitted.id)
+    assert (ended.status, ended.done, ended.has_ended) == ("succeeded", 2, True)
+    first, second = client.batch_items(submitted.id)
+    assert (first["class_key"], second["error"]["code"]) == ("airplane", "not_an_image")
+    assert [job.id for job in client.batches(status="succeeded")] == [submitted.id]
+
+    client.download_batch(submitted.id, tmp_path / "results.jsonl")
+    lines = (tmp_path / "results.jsonl").read_text().splitlines()
+    assert [json.loads(line)["name"] for line in lines] == ["airplane/a.png", "bird/b.png"]
+
+
+def test_an_archive_that_is_none(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"text")
+    with pytest.raises(RefusedError) as caught:
+        client.submit_batch(tmp_path / "a.zip")
+    assert caught.value.status == 422
