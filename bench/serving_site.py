@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -65,7 +66,13 @@ def running_site(environment: dict[str, str]) -> Iterator[Server]:
     manage("prepare", environment=environment)
     token = manage("api_token", USERNAME, environment=environment).strip()
     port = free_port()
-    web = spawn(granian_command("127.0.0.1", port), env=environment, stdout=subprocess.DEVNULL)
+    # Its own processes end only when it is told to: when the benchmark dies as well.
+    web = spawn(
+        granian_command("127.0.0.1", port),
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        death_signal=signal.SIGTERM,
+    )
     headers = {"Authorization": f"Token {token}", "Content-Type": FORM}
     try:
         wait_until_ready(f"http://127.0.0.1:{port}/api/v1/ready")
