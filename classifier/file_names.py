@@ -1,4 +1,7 @@
-"""Under which name an upload is kept: what the person's program called it, made harmless. It names no file here."""
+"""Under which name an upload is kept and sent back: what the person's program called it, made harmless.
+
+It names no file here.
+"""
 
 from __future__ import annotations
 
@@ -33,3 +36,20 @@ def harmless_name(name: str) -> str:
     stem, dot, ending = clean.rpartition(".")
     kept = f"…{dot}{ending}" if stem and len(ending) <= 10 else "…"
     return clean[: _STORED - len(kept)] + kept
+
+
+def download_name(name: str, *, media_type: str, otherwise: str) -> str:
+    """Return the name under which a picture is sent back: its own, with the ending of what it is.
+
+    Programs open a file by its ending: a picture that calls itself `page.html` must not become a page.
+
+    Args:
+        name: As `harmless_name` made it; may be empty.
+        media_type: What the file is, by content: `image/png`.
+        otherwise: What to call one without a name, without an ending.
+    """
+    ending = media_type.rpartition("/")[2]
+    own = name.rpartition(".")[2].lower()
+    if name and own in {ending, "jpg" if ending == "jpeg" else ending}:
+        return name
+    return harmless_name(f"{name or otherwise}.{ending}")

@@ -48,6 +48,7 @@ class PicturesForm(forms.Form):
         allow_empty_file=True,
         error_messages={"required": _("Choose a picture first.")},
     )
+    keep = forms.BooleanField(label=_("Keep the original file"), required=False)
 
 
 class LabelForm(forms.Form):

@@ -12,7 +12,7 @@ from training.job_queries import JobQuerySet
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
-    from classifier.models import BatchItem, Prediction
+    from classifier.models import BatchItem, Original, Prediction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +77,21 @@ class PredictionQuerySet(models.QuerySet["Prediction"]):
         return found.exclude(label_key="") if wanted.labelled else found.filter(label_key="")
 
     def for_list(self) -> Self:
-        """What a list shows, in one query, without the thumbnails' bytes."""
-        return self.select_related("model_version").defer("thumbnail", "model_version__manifest")
+        """What a list shows, in one query, without the bytes of thumbnails and originals."""
+        related = self.select_related("model_version", "original")
+        return related.defer("thumbnail", "model_version__manifest", "original__data")
+
+    def for_page(self) -> Self:
+        """What a page about one shows, in one query, without the bytes of thumbnails and originals."""
+        return self.select_related("model_version", "original").defer("thumbnail", "original__data")
+
+
+class OriginalQuerySet(models.QuerySet["Original"]):
+    """Queries on files that were kept."""
+
+    def owned_by(self, user: User) -> Self:
+        """Files of one person: nobody sees another's."""
+        return self.filter(prediction__owner=user)
 
 
 class BatchJobQuerySet(JobQuerySet):

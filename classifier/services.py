@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from django.conf import settings
+from django.db import transaction
 from django.utils.translation import gettext as _
 
 from classifier.choices import Source
@@ -16,6 +17,7 @@ from classifier.history_rows import record
 from classifier.images import ImageRejected, read_image
 from classifier.inference import Predictor, predictor
 from classifier.models import Prediction
+from classifier.originals import attach_original, attached_originals, require_keeping
 from training.engine.photograph import ImageLimits
 from training.exceptions import ServiceError
 
@@ -32,10 +34,12 @@ class Upload:
     Attributes:
         data: The file, of any content.
         name: What the person's program calls it; None where it came without a name.
+        keep: Whether the person wants the file itself kept.
     """
 
     data: bytes
     name: str | None
+    keep: bool = False
 
 
 def predict(*, owner: User, upload: Upload, source: Source, mirrored: bool = False) -> Prediction:
@@ -53,6 +57,7 @@ def predict(*, owner: User, upload: Upload, source: Source, mirrored: bool = Fal
     Raises:
         ImageRejected: the file is no picture that is accepted, or its name is none.
         ModelNotReady: no model can answer.
+        OriginalsNotKeptError: the file shall be kept, and this site keeps none.
     """
     prediction = classify(owner=owner, upload=upload, source=source, mirrored=mirrored)
     keep_answers([prediction])
@@ -80,6 +85,7 @@ def classify_many(
 
     Raises:
         ModelNotReady: no model can answer.
+        OriginalsNotKeptError: a file shall be kept, and this site keeps none.
     """
     model = predictor()
     results: list[Prediction | ImageRejected] = []
@@ -92,8 +98,19 @@ def classify_many(
 
 
 def keep_answers(results: Sequence[Prediction | ImageRejected]) -> None:
-    """Save the rows among `results`, all of them or none."""
+    """Save the rows among `results` with the files that shall be kept, all of them or none."""
     predictions = [result for result in results if isinstance(result, Prediction)]
+    originals = attached_originals(predictions)
+    if not originals:
+        _save(predictions)
+        return
+    with transaction.atomic():
+        _save(predictions)
+        for original in originals:  # one by one: together they may have as much as a request
+            original.save(force_insert=True)
+
+
+def _save(predictions: Sequence[Prediction]) -> None:
     if len(predictions) == 1:
         record(predictions[0])
     else:
@@ -105,7 +122,10 @@ def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source, mi
 
     Raises:
         ImageRejected: the file is no picture that is accepted, or its name is none.
+        OriginalsNotKeptError: the file shall be kept, and this site keeps none.
     """
+    if upload.keep:
+        require_keeping()
     fault = "" if upload.name is None else find_name_fault(upload.name)
     if fault:
         raise ImageRejected("bad_file_name", 400, fault)
@@ -116,7 +136,7 @@ def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source, mi
     probabilities = [round(float(value), _DECIMALS) for value in scores.probabilities[0]]
     class_id = int(scores.logits[0].argmax())
     latency_ms = round(1000 * (time.perf_counter() - started), 3)
-    return Prediction(
+    prediction = Prediction(
         owner=owner,
         source=source,
         file_name=harmless_name(upload.name or ""),
@@ -132,6 +152,9 @@ def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source, mi
         out_of_distribution=scores.out_of_distribution[0],
         latency_ms=latency_ms,
     )
+    if upload.keep:
+        attach_original(prediction, data=upload.data, image_format=image.format)
+    return prediction
 
 
 def set_label(*, prediction: Prediction, label_key: str) -> None:

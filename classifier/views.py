@@ -27,8 +27,9 @@ from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
+from classifier.originals import OriginalsNotKeptError, delete_original, find_original
 from classifier.querysets import PredictionQuerySet, Wanted
-from classifier.sending import send_thumbnail
+from classifier.sending import send_original, send_thumbnail
 from classifier.services import Upload, predict, set_label
 from classifier.uploads import bound_form
 from training.class_names import display_name
@@ -43,8 +44,8 @@ def _own(request: HttpRequest) -> PredictionQuerySet:
     return Prediction.objects.owned_by(cast("Any", request.user))
 
 
-def _answer(request: HttpRequest, file: UploadedFile[Any]) -> Answer:
-    """Classify one uploaded file, or say why that is not possible."""
+def _answer(request: HttpRequest, file: UploadedFile[Any], *, keep: bool) -> Answer:
+    """Classify one uploaded file, and keep it if it is wanted, or say why that is not possible."""
     name = file.name or ""
     limit = settings.RATES["predict"]
     wait = math.ceil(take_turn("predict", by=request.user.pk, limit=limit))
@@ -53,9 +54,11 @@ def _answer(request: HttpRequest, file: UploadedFile[Any]) -> Answer:
     if file.size is None or file.size > settings.IMAGE_MAX_BYTES:
         return _too_large(name)
     try:
-        made = predict(owner=cast("Any", request.user), upload=Upload(file.read(), name), source=Source.PAGE)
+        made = predict(owner=cast("Any", request.user), upload=Upload(file.read(), name, keep), source=Source.PAGE)
     except ImageRejected as rejected:
         return Answer(file_name=name, problem=str(rejected.detail), status=rejected.status)
+    except OriginalsNotKeptError as error:
+        return Answer(file_name=name, problem=str(error), status=error.status)
     except ModelNotReady:
         problem = _("No model is ready to answer yet. Try again in a minute, or ask an operator to promote a model.")
         return Answer(file_name=name, problem=problem, status=503)
@@ -75,13 +78,15 @@ def classify(request: HttpRequest) -> HttpResponse:
     """Show the page where pictures are dropped; a plain form post, without JavaScript, is answered on it too."""
     posted = request.method == "POST"
     form = PicturesForm(request.POST, request.FILES) if posted else PicturesForm()
-    answers = [_answer(request, file) for file in form.cleaned_data["file"]] if posted and form.is_valid() else []
+    given = form.cleaned_data if posted and form.is_valid() else {"file": [], "keep": False}
+    answers = [_answer(request, file, keep=given["keep"]) for file in given["file"]]
     champion = ModelVersion.objects.champion()
     context = {
         "form": form,
         "answers": answers,
         "model": model_card(champion) if champion else None,
         "max_bytes": settings.IMAGE_MAX_BYTES,
+        "keeps_originals": settings.KEEP_ORIGINALS,
     }
     return render(request, "classifier/classify.html", context, status=answers[0].status if len(answers) == 1 else 200)
 
@@ -107,7 +112,7 @@ def classify_answer(request: HttpRequest) -> HttpResponse:
 def _one_answer(request: HttpRequest) -> HttpResponse:
     form = PicturesForm(request.POST, request.FILES)
     if form.is_valid():
-        answer = _answer(request, form.cleaned_data["file"][0])
+        answer = _answer(request, form.cleaned_data["file"][0], keep=form.cleaned_data["keep"])
     else:
         answer = Answer(file_name="", problem=str(form.errors["file"][0]), status=400)
     response = render(request, "classifier/_answer.html", {"answer": answer}, status=answer.status)
@@ -156,11 +161,31 @@ def prediction(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @require_GET
 def thumbnail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Send the stored thumbnail, never the upload, to the owner alone."""
+    """Send the stored thumbnail to the owner alone."""
     data = _own(request).filter(pk=_valid(pk)).values_list("thumbnail", flat=True).first()
     if data is None:
         raise Http404
     return send_thumbnail(request, pk=pk, data=bytes(data))
+
+
+@login_required
+@require_GET
+def original(request: HttpRequest, pk: int) -> HttpResponse:
+    """Send the file as it came, where it was kept, to the owner alone."""
+    found = find_original(owner=cast("Any", request.user), pk=_valid(pk))
+    if found is None:
+        raise Http404
+    return send_original(request, found)
+
+
+@login_required
+@require_POST
+def original_delete(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete the file as it came; the answer stays."""
+    if not delete_original(owner=cast("Any", request.user), pk=_valid(pk)):
+        raise Http404
+    messages.success(request, _("The original file is deleted. The answer stays."))
+    return redirect("prediction", pk=pk)
 
 
 @login_required
@@ -208,4 +233,4 @@ def _valid(pk: int) -> int:
 
 def _get(request: HttpRequest, pk: int) -> Prediction:
     """Return one's own prediction; another person's does not exist."""
-    return get_object_or_404(_own(request).select_related("model_version").defer("thumbnail"), pk=_valid(pk))
+    return get_object_or_404(_own(request).for_page(), pk=_valid(pk))

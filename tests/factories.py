@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from datetime import timedelta
 from functools import cache
@@ -17,7 +18,7 @@ from factory.django import DjangoModelFactory
 
 from cifarsite.accounts.models import User
 from classifier.choices import Source
-from classifier.models import BatchJob, Prediction
+from classifier.models import BatchJob, Original, Prediction
 from tests.tiny_model import build_package, picture
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, ModelState
 from training.engine.config import TrainConfig
@@ -254,3 +255,15 @@ class PredictionFactory(DjangoModelFactory[Prediction]):
     confidence = 0.91
     probabilities = declare.LazyFunction(lambda: [0.01, 0.01, 0.01, 0.91, 0.01, 0.01, 0.01, 0.01, 0.01, 0.01])
     latency_ms = 1.5
+
+
+class OriginalFactory(DjangoModelFactory[Original]):
+    """The file of an answered picture."""
+
+    class Meta:
+        model = Original
+
+    prediction = declare.SubFactory(PredictionFactory)
+    data = declare.LazyFunction(lambda: picture(size=(320, 240)))
+    sha256 = declare.LazyAttribute(lambda row: hashlib.sha256(row.data).hexdigest())
+    media_type = "image/png"

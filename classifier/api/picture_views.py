@@ -50,6 +50,14 @@ MIRRORED = OpenApiParameter(
     "augmentation). It takes the model twice as long and is right a little more often.",
 )
 
+KEPT = OpenApiParameter(
+    "keep",
+    str,
+    enum=["0", "1"],
+    description="1: the file itself is kept as well, for its owner alone, until it or the prediction is deleted. Only "
+    "where the site is set to allow it.",
+)
+
 
 class PredictView(NamingView):
     """Classify a picture."""
@@ -68,7 +76,7 @@ class PredictView(NamingView):
         tags=["Pictures"],
         summary="Classify a picture",
         description="Classifies one picture and keeps the answer in the caller's history.",
-        parameters=[LANGUAGE, MIRRORED],
+        parameters=[LANGUAGE, MIRRORED, KEPT],
         request={"multipart/form-data": PictureSerializer},
         responses={
             (200, "application/json"): AnswerSerializer,
@@ -89,7 +97,10 @@ class PredictView(NamingView):
     def classify(self, request: Request) -> Prediction:
         """Find the answer, which is not kept yet."""
         return classify(
-            owner=_asker(request), upload=_read(_only_file(request)), source=Source.API, mirrored=_is_mirrored(request)
+            owner=_asker(request),
+            upload=_read(_only_file(request), keep=_is_on(request, KEPT)),
+            source=Source.API,
+            mirrored=_is_on(request, MIRRORED),
         )
 
 
@@ -114,7 +125,7 @@ class BatchPredictView(NamingView):
             "Classifies up to 32 pictures, or as many as the site is set to, and keeps the answers in the caller's "
             "history. The answers come in the order of the files; in place of one that was refused stands its error."
         ),
-        parameters=[LANGUAGE, MIRRORED],
+        parameters=[LANGUAGE, MIRRORED, KEPT],
         request={"multipart/form-data": PicturesSerializer},
         responses={
             (200, "application/json"): AnswersSerializer,
@@ -135,8 +146,9 @@ class BatchPredictView(NamingView):
 
     def classify(self, request: Request) -> list[Prediction | ImageRejected]:
         """Find the answers, which are not kept yet."""
-        uploads = [_read(file) for file in _several_files(request)]
-        return classify_many(owner=_asker(request), uploads=uploads, source=Source.API, mirrored=_is_mirrored(request))
+        keep, mirrored = _is_on(request, KEPT), _is_on(request, MIRRORED)
+        uploads = [_read(file, keep=keep) for file in _several_files(request)]
+        return classify_many(owner=_asker(request), uploads=uploads, source=Source.API, mirrored=mirrored)
 
 
 class EncodedPredictView(NamingView):
@@ -156,7 +168,7 @@ class EncodedPredictView(NamingView):
         tags=["Pictures"],
         summary="Classify a picture in base64",
         description="As “Classify a picture”, for programs that speak JSON alone.",
-        parameters=[LANGUAGE, MIRRORED],
+        parameters=[LANGUAGE, MIRRORED, KEPT],
         request={"application/json": EncodedPictureSerializer},
         responses={
             (200, "application/json"): AnswerSerializer,
@@ -175,23 +187,23 @@ class EncodedPredictView(NamingView):
         """Find the answer, which is not kept yet."""
         body = EncodedPictureSerializer(data=request.data)
         body.is_valid(raise_exception=True)
-        upload = Upload(data=body.validated_data["image"], name=None)
-        return classify(owner=_asker(request), upload=upload, source=Source.API, mirrored=_is_mirrored(request))
+        upload = Upload(data=body.validated_data["image"], name=None, keep=_is_on(request, KEPT))
+        return classify(owner=_asker(request), upload=upload, source=Source.API, mirrored=_is_on(request, MIRRORED))
 
 
-def _is_mirrored(request: Request) -> bool:
-    given = request.query_params.get(MIRRORED.name, "0")
+def _is_on(request: Request, parameter: OpenApiParameter) -> bool:
+    given = request.query_params.get(parameter.name, "0")
     if given in {"0", "1"}:
         return given == "1"
-    raise ValidationError({MIRRORED.name: [_("Give 0 or 1.")]}, code="invalid_choice")
+    raise ValidationError({parameter.name: [_("Give 0 or 1.")]}, code="invalid_choice")
 
 
 def _asker(request: Request) -> Any:  # noqa: ANN401  # signed in, or the view would not have been reached
     return request.user
 
 
-def _read(file: UploadedFile[Any]) -> Upload:
-    return Upload(data=file.read(), name=file.name or "")
+def _read(file: UploadedFile[Any], *, keep: bool) -> Upload:
+    return Upload(data=file.read(), name=file.name or "", keep=keep)
 
 
 def _only_file(request: Request) -> UploadedFile[Any]:

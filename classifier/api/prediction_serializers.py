@@ -114,6 +114,7 @@ _PREDICTION_EXAMPLE: Final = {
     "height": 480,
     "label": None,
     "thumbnail": "http://127.0.0.1:8000/api/v1/predictions/42/thumbnail",
+    "original": None,
 }
 
 
@@ -130,6 +131,7 @@ class PredictionSerializer(AnswerSerializer):
         allow_null=True, help_text="Key of the class that one says it shows."
     )
     thumbnail = serializers.URLField(help_text="Where its thumbnail is, for its owner.")
+    original = serializers.URLField(allow_null=True, help_text="Where the file itself is, where it was kept.")
 
 
 PredictionPageSerializer = page_serializer("PredictionPage", PredictionSerializer)
@@ -155,6 +157,13 @@ def prediction_bodies(predictions: Sequence[Prediction], request: Request) -> li
             "height": prediction.height,
             "label": prediction.label_key or None,
             "thumbnail": reverse("api:prediction_thumbnail", args=[prediction.pk], request=request),
+            "original": _original_address(prediction, request),
         }
         for prediction in predictions
     ]
+
+
+def _original_address(prediction: Prediction, request: Request) -> str | None:
+    if not hasattr(prediction, "original"):
+        return None
+    return reverse("api:prediction_original", args=[prediction.pk], request=request)

@@ -88,7 +88,7 @@ class PredictionView(NamingView):
         operation_id="delete_prediction",
         tags=["History"],
         summary="Delete a prediction",
-        description="It goes for good, with its picture.",
+        description="It goes for good, with its picture and the original file, if that was kept.",
         parameters=[LANGUAGE],
         responses={204: None, **problem_responses(descriptions={**_LANGUAGE, **_WRITE_REFUSALS, **_ABSENT})},
     )
@@ -158,7 +158,7 @@ class PredictionLabelView(NamingView):
 
 
 class PredictionThumbnailView(APIView):
-    """The small copy of a picture; the upload itself is never sent."""
+    """The small copy of a picture."""
 
     scope = "predict"
     renderer_classes = renderers_of("image/jpeg")

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from classifier.api import batch_views, export_views, model_views, picture_views, prediction_views
+from classifier.api import batch_views, export_views, model_views, original_views, picture_views, prediction_views
 
 urlpatterns = [
     path("classes", model_views.ClassesView.as_view(), name="classes"),
@@ -28,4 +28,5 @@ urlpatterns = [
         prediction_views.PredictionThumbnailView.as_view(),
         name="prediction_thumbnail",
     ),
+    path("predictions/<int:pk>/original", original_views.PredictionOriginalView.as_view(), name="prediction_original"),
 ]

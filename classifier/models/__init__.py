@@ -1,6 +1,7 @@
 """The tables of the classifier application."""
 
 from classifier.models.batch import BatchItem, BatchJob
+from classifier.models.original import Original
 from classifier.models.prediction import Prediction
 
-__all__ = ["BatchItem", "BatchJob", "Prediction"]
+__all__ = ["BatchItem", "BatchJob", "Original", "Prediction"]

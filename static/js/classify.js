@@ -12,6 +12,11 @@ const pendingTemplate = document.querySelector("template[data-pending]");
 const problemTemplate = document.querySelector("template[data-problem-template]");
 const texts = pendingTemplate.dataset;
 const column = answers.closest(".answers-column");
+const keep = form.elements.keep; // there where the site may keep the files themselves
+const KEEP = "keep-original";
+
+/** Pictures that were given while the box was ticked: what is ticked later says nothing about them. */
+const kept = new WeakSet();
 
 /** Pictures are answered one after the other, in the order in which they came. */
 let queue = Promise.resolve();
@@ -68,6 +73,7 @@ function pendingCard(file) {
 async function ask(file) {
   const body = new FormData();
   body.append("file", file, file.name || "picture");
+  if (kept.has(file)) body.append("keep", "1");
   const token = form.querySelector("[name=csrfmiddlewaretoken]").value;
   const response = await fetch(form.dataset.answerUrl, {
     method: "POST",
@@ -112,6 +118,7 @@ function enqueue(card, file) {
 function take(files) {
   const cards = [...files].map((file) => [pendingCard(file), file]);
   if (!cards.length) return;
+  if (keep?.checked) for (const [, file] of cards) kept.add(file);
   column.classList.add("has-answers");
   answers.prepend(...cards.map(([card]) => card));
   for (const [card, file] of cards) enqueue(card, file);
@@ -125,6 +132,21 @@ for (const input of form.querySelectorAll("input[type=file]")) {
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());
+
+if (keep) {
+  try {
+    keep.checked = sessionStorage.getItem(KEEP) === "1";
+  } catch {
+    /* storage may be forbidden: the wish then lasts for this page */
+  }
+  keep.addEventListener("change", () => {
+    try {
+      sessionStorage.setItem(KEEP, keep.checked ? "1" : "0");
+    } catch {
+      /* the same */
+    }
+  });
+}
 
 const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
 window.addEventListener("dragover", (event) => {

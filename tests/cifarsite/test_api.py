@@ -440,6 +440,7 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         "/predictions": {"get"},
         "/predictions/{id}": {"delete", "get"},
         "/predictions/{id}/label": {"put"},
+        "/predictions/{id}/original": {"delete", "get"},
         "/predictions/{id}/thumbnail": {"get"},
         "/predictions/delete": {"post"},
         "/predictions/export.csv": {"get"},

@@ -15,7 +15,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, User
 from tests.api_fixtures import make_token
-from tests.factories import BatchJobFactory, PredictionFactory, UserFactory
+from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, UserFactory
 from training.choices import JobStatus
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +27,10 @@ NOT_OURS: Final = ("accounts/", "admin/", "i18n/")
 
 def prediction_of(owner: User) -> object:
     return PredictionFactory.create(owner=owner).pk
+
+
+def original_of(owner: User) -> object:
+    return OriginalFactory.create(prediction__owner=owner).pk
 
 
 def batch_of(owner: User) -> object:
@@ -46,12 +50,15 @@ def token_of(owner: User) -> object:
 PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/": prediction_of,
     "history/<int:pk>/thumbnail.jpg": prediction_of,
+    "history/<int:pk>/original": original_of,
+    "history/<int:pk>/original/delete/": original_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
     "api/v1/tokens/<slug:key>": token_of,
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,
+    "api/v1/predictions/<int:pk>/original": original_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
     **{
         f"batches/<int:pk>/{page}": batch_of

@@ -77,6 +77,7 @@ class TestList:
             "height": 32,
             "label": "dog",
             "thumbnail": f"http://testserver{LIST}/{row.pk}/thumbnail",
+            "original": None,
         }
         assert program.get(f"{LIST}?lang=fr").json()["results"][0]["class_name"] == "Chat"
 
