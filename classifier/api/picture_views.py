@@ -57,6 +57,7 @@ KEPT = OpenApiParameter(
     description="1: the file itself is kept as well, for its owner alone, until it or the prediction is deleted. Only "
     "where the site is set to allow it.",
 )
+_NOT_KEPT = "Or `keep=1` where no files are kept: `not_kept`."
 
 
 class PredictView(NamingView):
@@ -82,7 +83,10 @@ class PredictView(NamingView):
             (200, "application/json"): AnswerSerializer,
             **problem_responses(
                 descriptions={
-                    400: "No file, more than one, a file without a usable name, or a form that cannot be read.",
+                    400: (
+                        "No file, more than one, a file without a usable name, or a form that cannot be read. "
+                        f"{_NOT_KEPT}"
+                    ),
                     **_REFUSALS,
                 }
             ),
@@ -131,7 +135,7 @@ class BatchPredictView(NamingView):
             (200, "application/json"): AnswersSerializer,
             **problem_responses(
                 descriptions={
-                    400: "No file, too many, or a form that cannot be read.",
+                    400: f"No file, too many, or a form that cannot be read. {_NOT_KEPT}",
                     **{status: _REFUSALS[status] for status in (401, 403, 413, 503)},
                     415: "Not a form.",
                 }
@@ -173,7 +177,7 @@ class EncodedPredictView(NamingView):
         responses={
             (200, "application/json"): AnswerSerializer,
             **problem_responses(
-                descriptions={400: "No JSON, unknown keys, or an image that is not base64.", **_REFUSALS}
+                descriptions={400: f"No JSON, unknown keys, or an image that is not base64. {_NOT_KEPT}", **_REFUSALS}
             ),
         },
     )

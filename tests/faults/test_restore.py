@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from django.core.management import call_command
 
-from tests.factories import PredictionFactory, UserFactory
+from tests.factories import OriginalFactory, UserFactory
 from tests.fixtures import ROOT
 from tests.tiny_model import picture
 from training.choices import ImportSource, JobStatus
@@ -29,13 +29,14 @@ pytestmark = [
 Manage = Callable[..., "subprocess.CompletedProcess[str]"]
 REPORT = """
 import json
-from classifier.models import Prediction
+from classifier.models import Original, Prediction
 from training.models import TrainingRun
 from training.transitions import Transition
 runs = TrainingRun.objects.order_by("pk")
 print(json.dumps({
     "predictions": list(Prediction.objects.values_list("owner__username", "class_key")),
     "thumbnails": [bytes(row.thumbnail).hex() for row in Prediction.objects.all()],
+    "originals": [bytes(row.data).hex() for row in Original.objects.all()],
     "runs": list(runs.values_list("status", flat=True)),
     "requested": [run.requested_at.isoformat() for run in runs],
     "epochs": [run.epochs.count() for run in runs],
@@ -87,7 +88,8 @@ def lead_a_life() -> TrainingRun:
     runs[0].refresh_from_db()
     assert runs[0].status == JobStatus.SUCCEEDED
     promote_version(version=runs[0].version, by=None)
-    PredictionFactory.create(owner=UserFactory.create(username="ada"), model_version=runs[0].version)
+    owner = UserFactory.create(username="ada")
+    OriginalFactory.create(prediction__owner=owner, prediction__model_version=runs[0].version)
     claimed = TrainingRun.claim(runs[1].pk, worker="here")
     assert claimed is not None
     return claimed
@@ -106,6 +108,7 @@ def test_restore_of_a_backup_on_an_empty_host(manage: Manage, tmp_path: Path) ->
     report = json.loads(manage("shell", "--no-imports", "-c", REPORT).stdout)
     assert report["predictions"] == [["ada", "cat"]]
     assert report["thumbnails"] == [picture(image_format="JPEG").hex()]
+    assert report["originals"] == [picture(size=(320, 240)).hex()]
     assert report["runs"] == [JobStatus.SUCCEEDED, JobStatus.QUEUED]  # the worker of the second one is elsewhere
     assert report["requested"][1] == under_way.requested_at.isoformat()
     assert report["epochs"] == [2, 0]

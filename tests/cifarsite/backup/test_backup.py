@@ -10,14 +10,23 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cifarsite.accounts.models import User
 from cifarsite.backup import create, restore
 from cifarsite.backup.archive import BackupError, write_archive
-from cifarsite.backup.rows import dump_rows, find_rows, list_known, snapshot
-from classifier.models import Prediction
-from tests.factories import DatasetFactory, ModelVersionFactory, PredictionFactory, TrainingRunFactory, UserFactory
+from cifarsite.backup.rows import dump_rows, find_rows, list_known, load_rows, snapshot
+from classifier.models import Original, Prediction
+from tests.factories import (
+    DatasetFactory,
+    ModelVersionFactory,
+    OriginalFactory,
+    PredictionFactory,
+    TrainingRunFactory,
+    UserFactory,
+)
 from tests.fixtures import RemoteArtifacts
 from tests.training.test_checkpoints import make_run, save
 from training.choices import JobStatus, ModelState
@@ -73,6 +82,18 @@ class TestBackup:
         User.objects.filter(pk=user.pk).update(date_joined=timezone.now().replace(microsecond=123456))
         [row] = rows_of(backup(), "accounts.user")
         assert str(row["fields"]["date_joined"]).endswith(".123456+00:00")  # type: ignore[index]
+
+    def test_kept_files_are_read_one_at_a_time_and_come_back(self, tmp_path: Path) -> None:
+        made = [OriginalFactory.create(data=bytes([number]) * 300) for number in range(3)]
+        with snapshot(), CaptureQueriesContext(connection) as queries:
+            dump_rows(tmp_path)
+        read = [query["sql"] for query in queries if '"classifier_original"."data"' in query["sql"]]
+        assert [sql.count(f'"prediction_id" = {row.pk} ') for sql, row in zip(read, made, strict=True)] == [1, 1, 1]
+        call_command("flush", interactive=False, verbosity=0)
+        with transaction.atomic():
+            load_rows(tmp_path)
+        back = list(Original.objects.order_by("pk"))
+        assert [(row.pk, bytes(row.data), row.sha256) for row in back] == [(o.pk, o.data, o.sha256) for o in made]
 
     def test_sessions_and_workers_are_not_in_it(self, backup: Backup) -> None:
         Worker.objects.create(name="here", started_at=timezone.now(), last_seen_at=timezone.now())

@@ -192,7 +192,10 @@ class TestList:
 
 
 class TestOwnership:
-    PATHS = ("get", ""), ("delete", ""), ("put", "/label"), ("get", "/thumbnail"), ("head", ""), ("head", "/thumbnail")
+    PATHS = (
+        *(("get", ""), ("delete", ""), ("put", "/label"), ("get", "/thumbnail"), ("head", ""), ("head", "/thumbnail")),
+        *(("get", "/original"), ("head", "/original"), ("delete", "/original")),
+    )
 
     @pytest.mark.parametrize(("method", "rest"), PATHS)
     def test_another_persons_prediction_does_not_exist(
