@@ -58,6 +58,6 @@ def find_original(*, owner: User, pk: int) -> Original | None:
 
 
 def delete_original(*, owner: User, pk: int) -> bool:
-    """Delete the file that was kept with one of the owner's predictions, and nothing else; say whether there was one."""
+    """Delete the file that was kept with one of the owner's predictions, and nothing else; say whether it was there."""
     deleted, _by_table = Original.objects.owned_by(owner).filter(pk=pk).delete()
     return deleted == 1

@@ -225,9 +225,7 @@ def test_without_javascript_the_box_stays_ticked(page: Client, champion: ModelVe
     assert re.search(r'<input type="checkbox"[^>]*name="keep"[^>]*checked', response.content.decode())
 
 
-def test_a_box_that_is_no_longer_offered_is_answered(
-    page: Client, champion: ModelVersion, settings: Settings
-) -> None:
+def test_a_box_that_is_no_longer_offered_is_answered(page: Client, champion: ModelVersion, settings: Settings) -> None:
     settings.KEEP_ORIGINALS = False
     response = page.post("/classify/", {"file": SimpleUploadedFile("a.png", picture(SHIP)), "keep": "1"})
     assert response.status_code == 400

@@ -1,4 +1,4 @@
-"""Keeping the file itself, in a real browser: a box that is remembered, a download, and a deletion of the file alone."""
+"""Keeping the file itself, in a real browser: a box that is remembered, a download, the deletion of the file alone."""
 
 from __future__ import annotations
 
