@@ -49,7 +49,7 @@ def download_name(name: str, *, media_type: str, otherwise: str) -> str:
         otherwise: What to call one without a name, without an ending.
     """
     ending = media_type.rpartition("/")[2]
-    own = name.rpartition(".")[2].lower()
-    if name and own in {ending, "jpg" if ending == "jpeg" else ending}:
+    stem, _dot, own = name.rpartition(".")
+    if stem and own.lower() in {ending, "jpg" if ending == "jpeg" else ending}:
         return name
     return harmless_name(f"{name or otherwise}.{ending}")
