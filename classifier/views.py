@@ -78,7 +78,7 @@ def classify(request: HttpRequest) -> HttpResponse:
     """Show the page where pictures are dropped; a plain form post, without JavaScript, is answered on it too."""
     posted = request.method == "POST"
     form = PicturesForm(request.POST, request.FILES) if posted else PicturesForm()
-    given = form.cleaned_data if posted and form.is_valid() else {"file": [], "keep": False}
+    given: dict[str, Any] = form.cleaned_data if posted and form.is_valid() else {"file": [], "keep": False}
     answers = [_answer(request, file, keep=given["keep"]) for file in given["file"]]
     champion = ModelVersion.objects.champion()
     context = {
