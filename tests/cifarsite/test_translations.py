@@ -29,6 +29,7 @@ NO_WORDS = {
     "cifarsite",
     "AUROC",
     "CIFAR",
+    "CSV",
     "English",
     "Français",
     "F",
