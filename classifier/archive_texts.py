@@ -59,7 +59,8 @@ _WHOLE: Final = (
 def describe_refusal(error: ArchiveError) -> tuple[str, str]:
     """Return code and sentence of a refusal; the engine's own sentence where there is no other."""
     said = str(error)
+    why = said if error.entry is None else said.replace(f"'{error.entry}'", "", 1)  # a name may say anything
     for part, code, sentence in _WHOLE if error.entry is None else _ENTRIES:
-        if part in said:
+        if part in why:
             return code, _(sentence) % {"entry": error.entry}
     return _OTHER, said

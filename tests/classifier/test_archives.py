@@ -203,3 +203,10 @@ def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
     assert (caught.value.status, caught.value.code) == (413, "bomb")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
     assert io.BytesIO(data).getbuffer().nbytes < 1024 * 1024
+
+
+def test_a_name_that_reads_like_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zip_of({"HAS AN ABSOLUTE PATH.png": b"x", "has an absolute path.png": b"y"}))
+    with pytest.raises(ArchiveRejected) as caught:
+        survey_archive(tmp_path / "a.zip", seconds=5.0)
+    assert caught.value.code == "name_collision"
