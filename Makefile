@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test check lock mlflow albumentations messages vendor clean
+.PHONY: help up test coverage check lock mlflow albumentations messages vendor clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -40,7 +40,10 @@ help: ## list the commands
 up: install-worker ## install, prepare and start everything (PORT=8000, HOST=127.0.0.1)
 	@$(BIN)/python manage.py up --with-parent
 
-test: install-dev ## run the tests in embedded mode, with coverage (PYTEST="-k name" chooses)
+test: install-dev ## run the tests in embedded mode (PYTEST="-k name" chooses)
+	@DATABASE_URL= REDIS_URL= $(BIN)/python -m pytest $(PYTEST)
+
+coverage: install-dev ## the same, and tell which lines they leave out
 	@DATABASE_URL= REDIS_URL= $(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(PYTEST)
 
 check: install-dev ## lint, types, templates, boundaries, security, migrations and production settings

@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any, Final
 
 from bench.installed import installed
-from bench.machine import RESULTS, describe_hardware, describe_versions
+from bench.machine import RESULTS, describe_command, describe_hardware, describe_versions
 
 RESULT: Final = RESULTS / "durability.json"
 SUBMISSIONS: Final = 500
@@ -60,7 +59,7 @@ def save(mode: str, figures: dict[str, Any]) -> None:
     context = {
         "hardware": describe_hardware(),
         "versions": describe_versions("django", "celery", "redis", "psycopg", "torch"),
-        "command": " ".join(["python", "-m", "bench.durability", *sys.argv[1:]]),
+        "command": describe_command("bench.durability"),
     }
     known = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     RESULT.parent.mkdir(exist_ok=True)

@@ -31,6 +31,12 @@ def describe_versions(*packages: str) -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in packages}}
 
 
+def describe_command(module: str) -> str:
+    """Return the command line of a benchmark; of files and folders of this machine the last name alone."""
+    arguments = [Path(argument).name if "/" in argument else argument for argument in sys.argv[1:]]
+    return " ".join(["python", "-m", module, *arguments])
+
+
 def save_result(name: str, figures: dict[str, object], *, packages: tuple[str, ...]) -> None:
     """Write figures, with the hardware, the versions and the command, to `bench/results/<name>`.
 
@@ -43,7 +49,7 @@ def save_result(name: str, figures: dict[str, object], *, packages: tuple[str, .
     context = {
         "hardware": describe_hardware(),
         "versions": describe_versions(*packages),
-        "command": " ".join(["python", "-m", f"bench.{module}", *sys.argv[1:]]),
+        "command": describe_command(f"bench.{module}"),
     }
     path = RESULTS / name
     path.parent.mkdir(exist_ok=True)

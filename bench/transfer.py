@@ -30,7 +30,7 @@ from typing import Any
 
 import torch
 
-from bench.machine import describe_hardware, describe_versions
+from bench.machine import describe_command, describe_hardware, describe_versions
 from bench.transfer_trials import (
     AUXILIARY_PER_CLASS,
     COMPACT,
@@ -198,7 +198,7 @@ def save(path: Path, *, results: dict[str, Any], dataset: Dataset) -> None:
         "hardware": {**describe_hardware(), "threads": torch.get_num_threads()},
         "versions": describe_versions("torch", "timm"),
         "precision": choose_device("auto").precision,
-        "command": " ".join(["python", "-m", "bench.transfer", *sys.argv[1:]]),
+        "command": describe_command("bench.transfer"),
     }
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     draft.replace(path)

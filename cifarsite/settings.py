@@ -13,65 +13,24 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import django_stubs_ext
-import environ
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
 from cifarsite import embedded, logs
+from cifarsite.environment import BASE_DIR, env, read_choice, read_fraction, read_number, read_switch, read_url
 from training.schedule import canary_schedule
 
 django_stubs_ext.monkeypatch()  # lets `ModelAdmin[Model]` and friends be written
-
-BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-env.read_env(BASE_DIR / ".env")
-
-
-def _number(name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
-    """Read a whole number in [`minimum`, `maximum`] from the environment, or say which variable is wrong."""
-    raw = env.str(name, default=str(default)).strip()
-    # Twenty digits are more than any limit, and Python refuses to read thousands of them.
-    if not raw.isdecimal() or len(raw) > 20 or not minimum <= int(raw) <= maximum:
-        message = f"{name}={raw!r} is not valid: give a whole number from {minimum} to {maximum}."
-        raise ImproperlyConfigured(message)
-    return int(raw)
-
-
-def _fraction(name: str, default: float) -> float:
-    """Read a number in [0, 1] from the environment, or say which variable is wrong."""
-    raw = env.str(name, default=str(default)).strip()
-    if not re.fullmatch(r"[0-9]{1,3}(\.[0-9]{1,9})?", raw) or not 0 <= float(raw) <= 1:
-        message = f"{name}={raw!r} is not valid: give a number from 0 to 1, such as {default}."
-        raise ImproperlyConfigured(message)
-    return float(raw)
-
-
-def _switch(name: str, *, default: bool) -> bool:
-    """Read a yes/no variable, or say which variable is wrong."""
-    raw = env.str(name, default=str(default)).strip().lower()
-    if raw in {"1", "true", "yes", "on"}:
-        return True
-    if raw in {"0", "false", "no", "off", ""}:
-        return False
-    message = f"{name}={raw!r} is not valid: give true or false."
-    raise ImproperlyConfigured(message)
-
-
-def _url(name: str, schemes: tuple[str, ...]) -> str:
-    """Read an optional URL with one of `schemes`, or say which variable is wrong. Empty means not set."""
-    raw = str(env.str(name, default="")).strip()
-    if raw and not raw.startswith(tuple(f"{scheme}://" for scheme in schemes)):
-        message = f"{name} is not valid: it must start with {' or '.join(f'{scheme}://' for scheme in schemes)}."
-        raise ImproperlyConfigured(message)
-    return raw
 
 
 # --- Where things live -----------------------------------------------------------------------------------------------
 VAR = Path(env.str("CIFARSITE_VAR", default=str(BASE_DIR / "var"))).resolve()
 ARTIFACTS_ROOT = Path(env.str("ARTIFACTS_ROOT", default=str(VAR / "artifacts"))).resolve()
-ARTIFACTS_URL = _url("ARTIFACTS_URL", ("s3",))  # empty: ARTIFACTS_ROOT is the store, else this machine's share of it
-ARTIFACTS_S3_ENDPOINT = _url("ARTIFACTS_S3_ENDPOINT", ("http", "https"))
+ARTIFACTS_URL = read_url(
+    "ARTIFACTS_URL", ("s3",)
+)  # empty: ARTIFACTS_ROOT is the store, else this machine's share of it
+ARTIFACTS_S3_ENDPOINT = read_url("ARTIFACTS_S3_ENDPOINT", ("http", "https"))
 _BUCKET = re.fullmatch(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])((?:/[A-Za-z0-9._-]+)*)/?", ARTIFACTS_URL)
 if ARTIFACTS_URL and (_BUCKET is None or "/." in ARTIFACTS_URL):
     message = "ARTIFACTS_URL is not valid: give s3://BUCKET or s3://BUCKET/PREFIX, and credentials in AWS's variables."
@@ -79,19 +38,19 @@ if ARTIFACTS_URL and (_BUCKET is None or "/." in ARTIFACTS_URL):
 if ARTIFACTS_S3_ENDPOINT and not ARTIFACTS_URL:
     message = "ARTIFACTS_S3_ENDPOINT is set without ARTIFACTS_URL: give the bucket too, or neither for a local folder."
     raise ImproperlyConfigured(message)
-_DATABASE_URL = _url("DATABASE_URL", ("postgres", "postgresql"))
+_DATABASE_URL = read_url("DATABASE_URL", ("postgres", "postgresql"))
 try:
     _DATABASE = env.db_url_config(_DATABASE_URL) if _DATABASE_URL else {}
 except ValueError as error:
     message = "DATABASE_URL is not valid: give postgres://USER:PASSWORD@HOST:PORT/NAME."
     raise ImproperlyConfigured(message) from error
-_REDIS_URL = _url("REDIS_URL", ("redis", "rediss", "unix"))
+_REDIS_URL = read_url("REDIS_URL", ("redis", "rediss", "unix"))
 if bool(_DATABASE_URL) != bool(_REDIS_URL):
     message = "DATABASE_URL and REDIS_URL go together: set both for production, or neither for the embedded mode."
     raise ImproperlyConfigured(message)
 EMBEDDED = not _DATABASE_URL
 
-DEBUG = _switch("DEBUG", default=False)
+DEBUG = read_switch("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="")
 if not SECRET_KEY:
     if not EMBEDDED:
@@ -165,9 +124,9 @@ TEMPLATES = [
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- Jobs ------------------------------------------------------------------------------------------------------------
-LEASE_SECONDS = _number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
-HEARTBEAT_SECONDS = _number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
-PROGRESS_SECONDS = _number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
+LEASE_SECONDS = read_number("CIFARSITE_LEASE_SECONDS", 45, minimum=2, maximum=3600)
+HEARTBEAT_SECONDS = read_number("CIFARSITE_HEARTBEAT_SECONDS", 10, minimum=1, maximum=1200)
+PROGRESS_SECONDS = read_number("CIFARSITE_PROGRESS_SECONDS", 600, minimum=1)
 if HEARTBEAT_SECONDS * 2 > LEASE_SECONDS:
     message = (
         f"CIFARSITE_HEARTBEAT_SECONDS={HEARTBEAT_SECONDS} is not valid: "
@@ -262,7 +221,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
-SIGNUP_OPEN = _switch("CIFARSITE_SIGNUP_OPEN", default=True)
+SIGNUP_OPEN = read_switch("CIFARSITE_SIGNUP_OPEN", default=True)
 try:
     EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 except (ImproperlyConfigured, ValueError) as error:
@@ -272,11 +231,8 @@ vars().update(EMAIL_CONFIG)
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="cifarsite@localhost")
 
 # --- Languages and time ----------------------------------------------------------------------------------------------
-LANGUAGE_CODE = env.str("LANGUAGE_CODE", default="en")
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
-if LANGUAGE_CODE not in dict(LANGUAGES):
-    message = f"LANGUAGE_CODE={LANGUAGE_CODE!r} is not valid: give en or fr."
-    raise ImproperlyConfigured(message)
+LANGUAGE_CODE = read_choice("LANGUAGE_CODE", "en", allowed=("en", "fr"))
 LOCALE_PATHS = [BASE_DIR / "locale"]
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 try:
@@ -326,15 +282,15 @@ REST_FRAMEWORK = {
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105  # nosec B105  # a model's name, no secret
 MIGRATION_MODULES = {"knox": None}  # they would create the table of the model that ours replaces
 TOKEN_MAX_DAYS = 3650
-REST_KNOX = {"TOKEN_TTL": timedelta(days=_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
-IDEMPOTENCY_HOURS = _number("CIFARSITE_IDEMPOTENCY_HOURS", 24, minimum=1, maximum=8760)
+REST_KNOX = {"TOKEN_TTL": timedelta(days=read_number("CIFARSITE_TOKEN_DAYS", 90, minimum=1, maximum=TOKEN_MAX_DAYS))}
+IDEMPOTENCY_HOURS = read_number("CIFARSITE_IDEMPOTENCY_HOURS", 24, minimum=1, maximum=8760)
 API_VERSION = "1.0.0"
 # Requests of one user in a minute, each counted against one of them; 0: no limit.
 RATES = {
-    "predict": _number("CIFARSITE_PREDICT_RATE", 0),  # one picture, on the page too
-    "batch": _number("CIFARSITE_BATCH_RATE", 0),  # several pictures
-    "train": _number("CIFARSITE_TRAIN_RATE", 0),  # a training run that is asked for
-    "api": _number("CIFARSITE_API_RATE", 0),  # all else
+    "predict": read_number("CIFARSITE_PREDICT_RATE", 0),  # one picture, on the page too
+    "batch": read_number("CIFARSITE_BATCH_RATE", 0),  # several pictures
+    "train": read_number("CIFARSITE_TRAIN_RATE", 0),  # a training run that is asked for
+    "api": read_number("CIFARSITE_API_RATE", 0),  # all else
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "cifarsite",
@@ -374,17 +330,17 @@ SPECTACULAR_SETTINGS = {
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
 MEBIBYTE = 1024 * 1024
-IMAGE_MAX_BYTES = _number("CIFARSITE_IMAGE_MAX_MIB", 10, minimum=1) * MEBIBYTE
-IMAGE_MAX_PIXELS = _number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_000_000
-KEEP_ORIGINALS = _switch("CIFARSITE_KEEP_ORIGINALS", default=False)  # whether owners may have their files kept
-BATCH_MAX_IMAGES = _number("CIFARSITE_BATCH_MAX_IMAGES", 32, minimum=1, maximum=1000)
-BATCH_MAX_BYTES = _number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
-ARCHIVE_MAX_BYTES = _number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
-PACKAGE_MAX_BYTES = _number("CIFARSITE_PACKAGE_MAX_MIB", 256, minimum=1, maximum=4096) * MEBIBYTE
-ARCHIVE_MAX_ITEMS = _number("CIFARSITE_ARCHIVE_MAX_ITEMS", 100_000, minimum=1, maximum=1_000_000)  # of a batch job
-BATCH_FORM_MAX_FILES = _number("CIFARSITE_BATCH_FORM_MAX_FILES", 1000, minimum=1, maximum=10_000)
-BATCH_JOBS_PER_USER = _number("CIFARSITE_BATCH_JOBS_PER_USER", 10)  # waiting and running; 0: no limit
-BATCH_ARCHIVE_DAYS = _number("CIFARSITE_BATCH_ARCHIVE_DAYS", 7, maximum=3650)  # after the job's end
+IMAGE_MAX_BYTES = read_number("CIFARSITE_IMAGE_MAX_MIB", 10, minimum=1) * MEBIBYTE
+IMAGE_MAX_PIXELS = read_number("CIFARSITE_IMAGE_MAX_MEGAPIXELS", 40, minimum=1) * 1_000_000
+KEEP_ORIGINALS = read_switch("CIFARSITE_KEEP_ORIGINALS", default=False)  # whether owners may have their files kept
+BATCH_MAX_IMAGES = read_number("CIFARSITE_BATCH_MAX_IMAGES", 32, minimum=1, maximum=1000)
+BATCH_MAX_BYTES = read_number("CIFARSITE_BATCH_MAX_MIB", 64, minimum=1) * MEBIBYTE
+ARCHIVE_MAX_BYTES = read_number("CIFARSITE_ARCHIVE_MAX_MIB", 2048, minimum=1) * MEBIBYTE
+PACKAGE_MAX_BYTES = read_number("CIFARSITE_PACKAGE_MAX_MIB", 256, minimum=1, maximum=4096) * MEBIBYTE
+ARCHIVE_MAX_ITEMS = read_number("CIFARSITE_ARCHIVE_MAX_ITEMS", 100_000, minimum=1, maximum=1_000_000)  # of a batch job
+BATCH_FORM_MAX_FILES = read_number("CIFARSITE_BATCH_FORM_MAX_FILES", 1000, minimum=1, maximum=10_000)
+BATCH_JOBS_PER_USER = read_number("CIFARSITE_BATCH_JOBS_PER_USER", 10)  # waiting and running; 0: no limit
+BATCH_ARCHIVE_DAYS = read_number("CIFARSITE_BATCH_ARCHIVE_DAYS", 7, maximum=3650)  # after the job's end
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 FORM_MAX_FILES = 100  # of any form but those that are for more
 # Of the forms that are; one too many is answered with how many may be.
@@ -399,34 +355,27 @@ FILE_UPLOAD_HANDLERS = [
 # --- Inference, inside the web process -------------------------------------------------------------------------------
 # Threads of one picture; 0: measured when the model is loaded, and so is the precision.
 _IS_MEASURED = env.str("CIFARSITE_INFERENCE_THREADS", default="auto").strip().lower() == "auto"
-INFERENCE_THREADS = 0 if _IS_MEASURED else _number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)
-INFERENCE_PRECISION = env.str("CIFARSITE_INFERENCE_PRECISION", default="auto").strip().lower()
-if INFERENCE_PRECISION not in {"auto", "f32", "bf16"}:
-    message = f"CIFARSITE_INFERENCE_PRECISION={INFERENCE_PRECISION!r} is not valid: give auto, f32 or bf16."
-    raise ImproperlyConfigured(message)
-QUEUE_MAX = _number("CIFARSITE_QUEUE_MAX", 20, maximum=1000)  # pictures' requests that wait in a web process
-
-BATCH_ENGINE = env.str("CIFARSITE_BATCH_ENGINE", default="auto").strip().lower()
-if BATCH_ENGINE not in {"auto", "openvino", "torch"}:
-    message = f"CIFARSITE_BATCH_ENGINE={BATCH_ENGINE!r} is not valid: give auto, openvino or torch."
-    raise ImproperlyConfigured(message)
+INFERENCE_THREADS = 0 if _IS_MEASURED else read_number("CIFARSITE_INFERENCE_THREADS", 1, minimum=1)
+INFERENCE_PRECISION = read_choice("CIFARSITE_INFERENCE_PRECISION", "auto", allowed=("auto", "f32", "bf16"))
+QUEUE_MAX = read_number("CIFARSITE_QUEUE_MAX", 20, maximum=1000)  # pictures' requests that wait in a web process
+BATCH_ENGINE = read_choice("CIFARSITE_BATCH_ENGINE", "auto", allowed=("auto", "openvino", "torch"))
 
 # --- Training --------------------------------------------------------------------------------------------------------
 # Empty: nothing is recorded. That is production's default, and the embedded mode's when it is told `off`.
 if env.str("MLFLOW_TRACKING_URI", default="").strip().lower() == "off":
     MLFLOW_TRACKING_URI = ""
 else:
-    MLFLOW_TRACKING_URI = _url("MLFLOW_TRACKING_URI", ("http", "https", "sqlite", "postgresql"))
+    MLFLOW_TRACKING_URI = read_url("MLFLOW_TRACKING_URI", ("http", "https", "sqlite", "postgresql"))
     if EMBEDDED and not MLFLOW_TRACKING_URI:
         MLFLOW_TRACKING_URI = f"sqlite:///{VAR / 'mlflow.sqlite3'}"
-MLFLOW_URL = _url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
-TRAINING_THREADS = _number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
-CHECKPOINT_DAYS = _number("CIFARSITE_CHECKPOINT_DAYS", 30, minimum=1, maximum=3650)  # of runs that have ended
-TRAINING_SLOTS = _number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
-USER_ACTIVE_RUNS = _number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
-USER_RUNNING_RUNS = _number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
+MLFLOW_URL = read_url("MLFLOW_URL", ("http", "https"))  # where a person opens MLflow's interface
+TRAINING_THREADS = read_number("CIFARSITE_TRAINING_THREADS", 0)  # 0: all cores
+CHECKPOINT_DAYS = read_number("CIFARSITE_CHECKPOINT_DAYS", 30, minimum=1, maximum=3650)  # of runs that have ended
+TRAINING_SLOTS = read_number("CIFARSITE_TRAINING_SLOTS", 1, minimum=1, maximum=64)  # where there is no GPU
+USER_ACTIVE_RUNS = read_number("CIFARSITE_USER_ACTIVE_RUNS", 0)  # waiting and running ones of a user; 0: no limit
+USER_RUNNING_RUNS = read_number("CIFARSITE_USER_RUNNING_RUNS", 0)  # at the same time; 0: no limit
 # A version whose test accuracy is lower than the champion's by more than this answers with a stated reason only.
-PROMOTION_MARGIN = _fraction("CIFARSITE_PROMOTION_MARGIN", 0.01)
+PROMOTION_MARGIN = read_fraction("CIFARSITE_PROMOTION_MARGIN", 0.01)
 CHAMPION_PACKAGES = BASE_DIR / "training" / "champion"
 
 # --- Security --------------------------------------------------------------------------------------------------------
@@ -448,13 +397,13 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
-HTTPS = _switch("CIFARSITE_HTTPS", default=not EMBEDDED)
+HTTPS = read_switch("CIFARSITE_HTTPS", default=not EMBEDDED)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS
 if HTTPS:
     # One proxy speaks it for us and says who asks; without this all visitors would share one count of wrong passwords.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     ALLAUTH_TRUSTED_PROXY_COUNT = 1
-    SECURE_HSTS_SECONDS = _number("CIFARSITE_HSTS_SECONDS", 31_536_000)
+    SECURE_HSTS_SECONDS = read_number("CIFARSITE_HSTS_SECONDS", 31_536_000)
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 # Load balancers and Prometheus ask over plain HTTP, behind the proxy.
 SECURE_REDIRECT_EXEMPT = [r"^api/v1/(health|ready)$", r"^metrics$"]
@@ -476,10 +425,7 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 if LOG_LEVEL not in {"DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"}:
     message = f"LOG_LEVEL={LOG_LEVEL!r} is not valid: give DEBUG, INFO, WARNING, ERROR or CRITICAL."
     raise ImproperlyConfigured(message)
-LOG_FORMAT = env.str("CIFARSITE_LOG_FORMAT", default="plain" if EMBEDDED else "json").lower()
-if LOG_FORMAT not in logs.FORMATS:
-    message = f"CIFARSITE_LOG_FORMAT={LOG_FORMAT!r} is not valid: give plain or json."
-    raise ImproperlyConfigured(message)
+LOG_FORMAT = read_choice("CIFARSITE_LOG_FORMAT", "plain" if EMBEDDED else "json", allowed=logs.FORMATS)
 LOGGING = logs.logging_config(log_format=LOG_FORMAT, level=LOG_LEVEL)
 # One line per request where programs read the log. People follow it for jobs, and open pages ask every second.
 _REQUEST_LEVEL = logging.INFO if LOG_FORMAT == "json" else logging.DEBUG

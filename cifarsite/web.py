@@ -22,8 +22,6 @@ _OPTIONS: Final = {
     "--interface": "wsgi",
     "--http": "1",  # what proxies and programs speak to us
     "--workers": str(WORKERS),
-    # They exist when they are needed. In Python a request can wait or be refused; in the server's queue only wait.
-    "--blocking-threads": str(AT_ONCE + settings.QUEUE_MAX + _SPARE_THREADS),
     "--blocking-threads-idle-timeout": "600",  # seconds, the most it takes; a thread keeps its database connection
     "--workers-kill-timeout": "5",  # seconds, for a request that does not end when the server is told to
 }
@@ -33,7 +31,9 @@ _SWITCHES: Final = ("--no-ws", "--respawn-failed-workers")
 
 def granian_command(host: str, port: int) -> list[str]:
     """Return the command line of the web server (WSGI) on `host`:`port`."""
-    options = {**_OPTIONS, "--host": host, "--port": str(port)}
+    # They exist when they are needed. In Python a request can wait or be refused; in the server's queue only wait.
+    threads = AT_ONCE + settings.QUEUE_MAX + _SPARE_THREADS
+    options = {**_OPTIONS, "--blocking-threads": str(threads), "--host": host, "--port": str(port)}
     if settings.LOG_FORMAT == "json":
         options["--log-config"] = str(_JSON_LOGGING)
     arguments = [part for pair in options.items() for part in pair]

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_noop
 
 from training.engine.archive_rules import ArchiveError
 
+_OTHER: Final = "damaged"
 # Part of the engine's sentence, code, the sentence for the reader.
 _ENTRIES: Final = (
     ("climbs out of its folder", "unsafe_name", gettext_noop("“%(entry)s” climbs out of its folder with “..”.")),
@@ -36,6 +37,15 @@ _ENTRIES: Final = (
     ("two different sizes", "lying_size", gettext_noop("The archive states two sizes of “%(entry)s”.")),
     ("states a packed size", "lying_size", gettext_noop("“%(entry)s” has another size than the archive says.")),
     ("cut short", "truncated", gettext_noop("The archive is damaged or cut short at “%(entry)s”.")),
+    ("has no name", _OTHER, gettext_noop("An entry of the archive has no name.")),
+    ("two different names", _OTHER, gettext_noop("The archive states two names of “%(entry)s”.")),
+    ("a folder that carries data", _OTHER, gettext_noop("“%(entry)s” is a folder that carries data.")),
+    ("a negative size", _OTHER, gettext_noop("The archive is damaged at “%(entry)s”.")),
+    ("a size that is no number", _OTHER, gettext_noop("The archive is damaged at “%(entry)s”.")),
+    ("a damaged header", _OTHER, gettext_noop("The archive is damaged at “%(entry)s”.")),
+    ("a damaged extension header", _OTHER, gettext_noop("The archive is damaged at “%(entry)s”.")),
+    ("an extension header of over", _OTHER, gettext_noop("The archive has too long a header at “%(entry)s”.")),
+    ("is not where", _OTHER, gettext_noop("The archive is damaged at “%(entry)s”.")),
 )
 _WHOLE: Final = (
     ("is empty", "empty", gettext_noop("The archive is empty.")),
@@ -44,13 +54,13 @@ _WHOLE: Final = (
     ("directory is larger", "too_many_entries", gettext_noop("The archive has too many entries: split it.")),
     ("is not a .zip", "not_an_archive", gettext_noop("This is no .zip, .tar, .tar.gz or .tar.xz archive.")),
 )
-_OTHER: Final = "damaged"
 
 
 def describe_refusal(error: ArchiveError) -> tuple[str, str]:
     """Return code and sentence of a refusal; the engine's own sentence where there is no other."""
     said = str(error)
+    why = said if error.entry is None else said.replace(f"'{error.entry}'", "", 1)  # a name may say anything
     for part, code, sentence in _WHOLE if error.entry is None else _ENTRIES:
-        if part in said:
+        if part in why:
             return code, _(sentence) % {"entry": error.entry}
     return _OTHER, said

@@ -17,7 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 ROOT = Path(__file__).resolve().parents[2]
 PRODUCTION = {"DATABASE_URL": "postgres://u:p@db:5432/name", "REDIS_URL": "redis://broker:6379/0", "SECRET_KEY": "x"}
-READERS = {"_fraction", "_number", "_switch", "_url"}
+READERS = {"read_choice", "read_fraction", "read_number", "read_switch", "read_url"}
 
 
 @pytest.fixture(autouse=True)

@@ -29,6 +29,7 @@ NO_WORDS = {
     "cifarsite",
     "AUROC",
     "CIFAR",
+    "CSV",
     "English",
     "Français",
     "F",
@@ -42,16 +43,22 @@ NO_WORDS = {
     "middot",
 }
 """What may stand in a template without being marked: it is the same in every language."""
+_QUOTED = r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\""""
 
 
 def entries() -> dict[str, list[str]]:
-    """Return the catalogue's texts: msgid → its translations (two of a plural)."""
+    """Return the catalogue's texts: msgid, after its context if it has one → its translations (two of a plural)."""
     found: dict[str, list[str]] = {}
     for block in CATALOGUE.read_text().split("\n\n"):
         msgid = _joined(block, "msgid")
         if msgid:
-            found[msgid] = [text for key in ("msgstr", r"msgstr\[0\]", r"msgstr\[1\]") if (text := _joined(block, key))]
+            key = _key(_joined(block, "msgctxt"), msgid)
+            found[key] = [text for name in ("msgstr", r"msgstr\[0\]", r"msgstr\[1\]") if (text := _joined(block, name))]
     return found
+
+
+def _key(context: str, msgid: str) -> str:
+    return f"{context}\x04{msgid}" if context else msgid  # as gettext has it
 
 
 def _joined(block: str, key: str) -> str:
@@ -70,10 +77,10 @@ def marked_in_python() -> Iterator[tuple[Path, str]]:
 
 def marked_in_templates() -> Iterator[tuple[Path, str]]:
     for path in TEMPLATES:
-        for quoted in re.findall(
-            r"""\b(?:n?gettext|_)\(\s*u?('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", _python_of(path)
+        for context, quoted in re.findall(
+            rf"""\b(?:n?gettext\(|_\(|pgettext\(\s*({_QUOTED}),)\s*u?({_QUOTED})""", _python_of(path)
         ):
-            yield path, ast.literal_eval(quoted)
+            yield path, _key(ast.literal_eval(context) if context else "", ast.literal_eval(quoted))
 
 
 def _python_of(template: Path) -> str:

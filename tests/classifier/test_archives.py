@@ -69,11 +69,15 @@ def test_a_hostile_archive_is_refused_with_its_status(tmp_path: Path, settings: 
     assert str(tmp_path) not in str(caught.value.detail)
 
 
-@pytest.mark.parametrize("name", list(CODES))
-def test_every_frequent_refusal_is_told_in_french(tmp_path: Path, name: str) -> None:
-    with translation.override("fr"), pytest.raises(ArchiveRejected) as caught:
-        survey(tmp_path / "a", HOSTILE[name].make())
-    assert "%(" not in str(caught.value.detail)
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name not in ONE_ENTRY])
+def test_every_refusal_is_told_in_french(tmp_path: Path, name: str) -> None:
+    said = {}
+    for language in ("en", "fr"):
+        with translation.override(language), pytest.raises(ArchiveRejected) as caught:
+            survey(tmp_path / "a", HOSTILE[name].make())
+        said[language] = str(caught.value.detail)
+    assert said["fr"] != said["en"]
+    assert "%(" not in said["fr"]
 
 
 def test_too_many_entries(tmp_path: Path, settings: Settings) -> None:
@@ -199,3 +203,10 @@ def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
     assert (caught.value.status, caught.value.code) == (413, "bomb")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 * 1024
     assert io.BytesIO(data).getbuffer().nbytes < 1024 * 1024
+
+
+def test_a_name_that_reads_like_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(zip_of({"HAS AN ABSOLUTE PATH.png": b"x", "has an absolute path.png": b"y"}))
+    with pytest.raises(ArchiveRejected) as caught:
+        survey_archive(tmp_path / "a.zip", seconds=5.0)
+    assert caught.value.code == "name_collision"

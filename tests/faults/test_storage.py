@@ -23,8 +23,7 @@ from training.engine.events import Event
 from training.exceptions import ServiceError
 from training.models import DatasetImport, ModelVersion, TrainingRun
 from training.runner import execute_run
-from training.services import imports as import_services
-from training.services import request_import, request_run, resume_run
+from training.services import request_import, request_run, resume_run, uploads
 from training.storage import artifacts
 from training.store import publish
 from training.supervisor import Timings
@@ -142,7 +141,7 @@ def test_disk_full_while_an_archive_is_uploaded(
         def fill_disk(_path: Path) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(import_services, "sync", fill_disk)
+        monkeypatch.setattr(uploads, "sync", fill_disk)
     upload = SimpleUploadedFile("photos.zip", b"archive")
     with pytest.raises(ServiceError, match="The archive could not be stored"):
         request_import(owner=None, name="photos", source=ImportSource.ARCHIVE, upload=upload, announce=False)

@@ -36,8 +36,8 @@ IMAGENET_FINETUNE: Final = Recipe(
     },
     source="Howard & Ruder 2018, arXiv 1801.06146; Clark et al. 2020, arXiv 2003.10555; Kornblith et al. 2019",
     measured=(
-        "The head alone (frozen_stages -1), 3 epochs on 1,000 images of JPEG-compressed CIFAR-10 from ImageNet weights "
-        "of EfficientNet-Lite0: 69.65 % of 2,000 test images, one run of `bench.finetune`, 12 s of one core of an AMD "
-        "EPYC (Zen 4, bfloat16). Not measured yet with the backbone learning."
+        "3 epochs on 2,500 images of JPEG-compressed CIFAR-10 from ImageNet weights of EfficientNet-Lite0, 2,000 test "
+        "images, three seeds of `bench.finetune`, one core of an AMD EPYC (Zen 4, bfloat16): 77.4 % on average (76.1 "
+        "to 78.2 %) after 280 s of processor time; 73.6 % with the head alone (frozen_stages -1), after 25 s."
     ),
 )

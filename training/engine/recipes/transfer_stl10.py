@@ -39,7 +39,8 @@ TRANSFER_STL10: Final = Recipe(
     },
     source="Two phases as the documented predecessor has them, with lower peaks of the rate",
     measured=(
-        "Not measured with STL-10 itself; `bench.transfer` measures what a first phase is worth on CIFAR-10 with the "
-        "compact network, and the README tells what came out."
+        "Not measured with STL-10 itself. Two phases of the compact network on CIFAR-10 (`bench.transfer`), beside the "
+        "second phase alone: 67.8 % against 50.6 % with 455 labelled images (5 seeds), 76.9 % against 74.5 % with "
+        "4,550 (3 seeds)."
     ),
 )
