@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 from celery import current_app
+from django.conf import settings
 from django.core.cache import cache
 from django.utils import timezone
 from pytest_django import Settings
@@ -74,6 +75,20 @@ def wait_for_run(run: TrainingRun, *, worker: WorkerProcess, **fields: object) -
 
 def engines(worker: WorkerProcess) -> list[psutil.Process]:
     return [child for child in psutil.Process(worker.pid).children(recursive=True) if is_engine(child)]
+
+
+def hold_engine(run: TrainingRun, *, worker: WorkerProcess) -> psutil.Process:
+    """Stop a run's engine once its row names a checkpoint, and wait until that is one that is there."""
+    wait_for_run(run, worker=worker, checkpoint_step__gt=0)
+    [engine] = engines(worker)
+    engine.suspend()
+
+    def is_recorded() -> bool:
+        run.refresh_from_db()
+        return Path(settings.ARTIFACTS_ROOT, run.checkpoint).exists()
+
+    wait_for(is_recorded, worker=worker)
+    return engine
 
 
 def is_engine(process: psutil.Process) -> bool:
@@ -154,9 +169,7 @@ def test_a_killed_engine_is_started_again_and_resumes(
     long_run: TrainingRun, celery_worker_process: WorkerProcess
 ) -> None:
     worker = celery_worker_process
-    wait_for_run(long_run, worker=worker, checkpoint_step__gt=0)
-    [engine] = engines(worker)
-    engine.kill()
+    hold_engine(long_run, worker=worker).kill()
     wait_for_run(long_run, worker=worker, fence=2, environment__resumed_from_step__gt=0)
     assert long_run.status == JobStatus.RUNNING
     assert_curve_is_whole(long_run)
@@ -188,8 +201,7 @@ def test_a_killed_worker_takes_its_engine_along_and_the_sweeper_finds_another(
     long_run: TrainingRun, start_worker: StartWorker
 ) -> None:
     first = start_worker()
-    wait_for_run(long_run, worker=first, checkpoint_step__gt=0)
-    [engine] = engines(first)
+    engine = hold_engine(long_run, worker=first)
     os.kill(first.pid, signal.SIGKILL)
     engine.wait(timeout=10)
     long_run.refresh_from_db()
