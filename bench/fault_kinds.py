@@ -49,6 +49,6 @@ case."""
 TWICE = ("clock_two_hours_off", "engine_stopped")
 SLOW = ("engine_stopped", "mlflow_down", "mlflow_hanging")
 NOT_INJECTED = {
-    "batch worker killed at item k": "there is no batch classification yet",
+    "batch worker killed at item k": "a test of its own: tests/faults",
     "restore of a backup on an empty host": "a test of its own: tests/training",
 }
