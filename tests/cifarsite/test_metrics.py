@@ -32,7 +32,7 @@ TOKEN = "correct-horse"
 
 
 @pytest.fixture(autouse=True)
-def _broker(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
+def _figures(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     settings.METRICS_TOKEN = TOKEN
     lengths = {"training": 2, "inference": 0, "default": 7}
     monkeypatch.setattr(watching, "count_messages", lengths.__getitem__)
