@@ -11,13 +11,12 @@ from typing import Any, Final
 from classifier.batch_waiting import describe_batch_waiting
 from classifier.images import refusal_text
 from classifier.models import BatchItem, BatchJob
+from training.api.files import harmless_cell
 from training.class_names import display_name
 from training.models import Transition
 
 _PAGE: Final = 1000
 _COLUMNS: Final = ("index", "name", "class_key", "confidence", "out_of_distribution", "label", "error", "error_detail")
-# A spreadsheet takes a cell that begins so for a formula (OWASP, "CSV Injection").
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r")
 
 
 def batch_body(job: BatchJob) -> dict[str, Any]:
@@ -121,19 +120,15 @@ def _csv_row(item: BatchItem, *, classes: int) -> list[object]:
     shares = item.probabilities or [""] * classes
     return [
         item.index,
-        _harmless(item.name),
-        _harmless(item.class_key),
+        harmless_cell(item.name),
+        harmless_cell(item.class_key),
         "" if item.confidence is None else item.confidence,
         "" if item.error_code else str(item.out_of_distribution).lower(),
-        _harmless(item.expected_key),
+        harmless_cell(item.expected_key),
         item.error_code,
         error_text(item) if item.error_code else "",
         *shares,
     ]
-
-
-def _harmless(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _to_csv(rows: list[list[object]]) -> str:

@@ -9,6 +9,7 @@ from django.http import StreamingHttpResponse
 from django.utils.translation import get_language, override
 
 from classifier.models import BatchJob
+from training.api.files import send_stream
 
 
 class Form(NamedTuple):
@@ -30,12 +31,8 @@ def download(job: BatchJob, lines: Callable[[BatchJob], Iterator[str]], *, form:
         lines: Yields parts of the file.
         form: Its kind.
     """
-    headers = {
-        "Content-Disposition": f'attachment; filename="batch-{job.pk}.{form.ending}"',
-        "Cache-Control": "private, no-store",
-    }
     told = _told_in(get_language(), lines(job))
-    return StreamingHttpResponse(told, content_type=f"{form.media_type}; charset=utf-8", headers=headers)
+    return send_stream(told, content_type=f"{form.media_type}; charset=utf-8", name=f"batch-{job.pk}.{form.ending}")
 
 
 def _told_in(language: str | None, lines: Iterator[str]) -> Iterator[str]:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from classifier.api.serializers import ItemFaultSerializer
 from classifier.batch_waiting import BatchWaitsFor
 from training.api.fields import UploadField
+from training.api.lists import ListQuerySerializer, page_serializer
 from training.choices import Cause, JobStatus, Reason
 
+ITEM_PAGE: Final = 100
+LARGEST_ITEM_PAGE: Final = 1000
 _BATCH: Final[dict[str, Any]] = {
     "id": 7,
     "status": "running",
@@ -102,12 +106,16 @@ class BatchSerializer(serializers.Serializer[Any]):
     can_resume = serializers.BooleanField()
 
 
-class BatchPageSerializer(serializers.Serializer[Any]):
-    """One page of batches, the newest first."""
+BatchPageSerializer = page_serializer("BatchPage", BatchSerializer)
 
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = BatchSerializer(many=True)
+
+class BatchQuerySerializer(ListQuerySerializer):
+    """Which batches are listed."""
+
+    status = serializers.ChoiceField(choices=JobStatus.choices, required=False, help_text="Keeps one state.")
+    lang = serializers.ChoiceField(
+        choices=settings.LANGUAGES, required=False, help_text="Language of the classes' names."
+    )
 
 
 class BatchWaitingSerializer(serializers.Serializer[Any]):
@@ -174,9 +182,26 @@ class BatchItemSerializer(serializers.Serializer[Any]):
     error = ItemFaultSerializer(allow_null=True)
 
 
-class BatchItemPageSerializer(serializers.Serializer[Any]):
-    """One page of answers, in the order of the archive."""
+BatchItemPageSerializer = page_serializer("BatchItemPage", BatchItemSerializer)
 
-    next = serializers.URLField(allow_null=True)
-    previous = serializers.URLField(allow_null=True)
-    results = BatchItemSerializer(many=True)
+
+class BatchItemQuerySerializer(ListQuerySerializer):
+    """Which answers of a batch are listed."""
+
+    page_size = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=LARGEST_ITEM_PAGE,
+        help_text=f"Answers of a page, 1 to {LARGEST_ITEM_PAGE}; without it {ITEM_PAGE}.",
+    )
+    errors = serializers.BooleanField(  # type: ignore[assignment]  # a field named as the base class's property
+        required=False, help_text="Keeps the pictures that could not be read."
+    )
+    lang = serializers.ChoiceField(
+        choices=settings.LANGUAGES, required=False, help_text="Language of the classes' names."
+    )
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        """Add the field whose name is a word of the language."""
+        answered = serializers.CharField(required=False, max_length=63, help_text="Keeps one class, by its key.")
+        return {"class": answered, **super().get_fields()}

@@ -9,19 +9,21 @@ from django.http import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.exceptions import ValidationError
-from rest_framework.pagination import CursorPagination
-from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from classifier.api.batch_serializers import (
+    ITEM_PAGE,
+    LARGEST_ITEM_PAGE,
     AcceptedBatchSerializer,
     BatchDetailSerializer,
     BatchItemPageSerializer,
+    BatchItemQuerySerializer,
     BatchPageSerializer,
+    BatchQuerySerializer,
     BatchRequestSerializer,
 )
 from classifier.api.naming import LANGUAGE, NamingView
@@ -40,9 +42,11 @@ from classifier.choices import Source
 from classifier.models import BatchItem, BatchJob
 from classifier.querysets import BatchJobQuerySet
 from training.api.bounded import UploadFormParser
+from training.api.files import renderers_of
 from training.api.idempotency import idempotent
+from training.api.lists import NewestFirst, checked_query, page_of
+from training.api.requests import asker
 from training.api.serializers import problem_responses
-from training.choices import JobStatus
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
@@ -53,9 +57,6 @@ _REFUSALS: Final = {
     403: "A session without its CSRF token, or a token without the scope.",
 }
 _NO_BATCH: Final = {404: "You have no batch of that number."}
-_CURSOR: Final = OpenApiParameter(
-    "cursor", str, description="Where the page begins; take it from `next` and `previous`."
-)
 _LARGEST_KEY: Final = 2**63 - 1
 
 
@@ -72,7 +73,7 @@ class BatchView(NamingView):
     @property
     def asker(self) -> User:
         """The person who asks; the permission check has made sure that it is one."""
-        return cast("User", self.request.user)
+        return asker(self.request)
 
     def find(self, pk: int) -> BatchJob:
         """Return one's own batch; another person's does not exist."""
@@ -91,22 +92,12 @@ class BatchView(NamingView):
         return Response(body, status=202, headers={"Location": location})
 
 
-class BatchPagination(CursorPagination):
-    """The newest first; a page stays where it is while new batches arrive."""
-
-    ordering = "-id"
-    page_size = 20
-    page_size_query_param = "page_size"
-    max_page_size = 100
-
-
-class BatchItemPagination(CursorPagination):
+class InOrder(NewestFirst):
     """In the order of the archive; rows that are added while somebody reads come at the end."""
 
     ordering = "index"
-    page_size = 100
-    page_size_query_param = "page_size"
-    max_page_size = 1000
+    page_size = ITEM_PAGE
+    max_page_size = LARGEST_ITEM_PAGE
 
 
 class BatchesView(BatchView):
@@ -125,26 +116,21 @@ class BatchesView(BatchView):
         operation_id="list_batches",
         tags=["Batches"],
         summary="List your batches",
-        parameters=[
-            LANGUAGE,
-            OpenApiParameter("status", str, enum=JobStatus.values, description="Keeps one state."),
-            _CURSOR,
-            OpenApiParameter("page_size", int, description="Batches of a page, 1 to 100; without it 20."),
-        ],
+        parameters=[BatchQuerySerializer],
         responses={
             (200, _JSON): BatchPageSerializer,
-            **problem_responses(descriptions={400: "There is no such state.", **_REFUSALS, 404: "A wrong cursor."}),
+            **problem_responses(
+                descriptions={400: "A parameter that is unknown or wrong.", **_REFUSALS, 404: "A wrong cursor."}
+            ),
         },
     )
     def get(self, request: Request) -> Response:
         """List them, the newest first."""
-        status = request.query_params.get("status")
-        if status is not None and status not in JobStatus.values:
-            raise ValidationError({"status": [f"Allowed are {', '.join(JobStatus.values)}."]}, code="invalid_choice")
+        wanted = checked_query(BatchQuerySerializer, request)
         batches = self.own().defer("model_version__manifest", "log_tail")
-        paginator = BatchPagination()
-        page = paginator.paginate_queryset(batches.filter(status=status) if status else batches, request, view=self)
-        return paginator.get_paginated_response([batch_body(job) for job in page or []])
+        if "status" in wanted:
+            batches = batches.filter(status=wanted["status"])
+        return page_of(batches, request=request, view=self, describe=lambda jobs: [batch_body(job) for job in jobs])
 
     @extend_schema(
         operation_id="request_batch",
@@ -271,57 +257,39 @@ class BatchItemsView(BatchView):
         operation_id="list_batch_items",
         tags=["Batches"],
         summary="List the answers of a batch, those that are there by now",
-        parameters=[
-            LANGUAGE,
-            OpenApiParameter("errors", str, enum=["1"], description="Keeps the pictures that could not be read."),
-            OpenApiParameter("class", str, description="Keeps the answers of one class, by its key."),
-            _CURSOR,
-            OpenApiParameter("page_size", int, description="Answers of a page, 1 to 1000; without it 100."),
-        ],
+        parameters=[BatchItemQuerySerializer],
         responses={
             (200, _JSON): BatchItemPageSerializer,
-            **problem_responses(descriptions={**_REFUSALS, 404: "You have no such batch, or a wrong cursor."}),
+            **problem_responses(
+                descriptions={
+                    400: "A parameter that is unknown or wrong.",
+                    **_REFUSALS,
+                    404: "You have no such batch, or a wrong cursor.",
+                }
+            ),
         },
     )
     def get(self, request: Request, pk: int) -> Response:
         """List them in the order of the archive."""
+        wanted = checked_query(BatchItemQuerySerializer, request)
         job = self.find(pk)
-        wanted = request.query_params
         items = BatchItem.objects.filter(batch=job).of_interest(
-            only_errors=wanted.get("errors") == "1", class_key=wanted.get("class", "").replace("\0", "")
+            only_errors=wanted.get("errors", False), class_key=wanted.get("class", "")
         )
-        paginator = BatchItemPagination()
-        page = paginator.paginate_queryset(items, request, view=self)
         keys = job.class_keys
-        return paginator.get_paginated_response([item_row(item, class_keys=keys) for item in page or []])
-
-
-class _TextRenderer(BaseRenderer):
-    """Lets a program ask for the media type of a download."""
-
-    charset = "utf-8"
-
-    def render(self, data: Any, *_args: Any, **_options: Any) -> Any:  # noqa: ANN401  # the framework's signature
-        """Return what is text already."""
-        return data
-
-
-class CsvRenderer(_TextRenderer):
-    """CSV."""
-
-    format, media_type = CSV
-
-
-class JsonLinesRenderer(_TextRenderer):
-    """One JSON object a line."""
-
-    format, media_type = JSON_LINES
+        return page_of(
+            items,
+            request=request,
+            view=self,
+            describe=lambda page: [item_row(item, class_keys=keys) for item in page],
+            pages=InOrder,
+        )
 
 
 class BatchCsvView(BatchView):
     """The answers of a batch as CSV."""
 
-    renderer_classes = (CsvRenderer, JSONRenderer)
+    renderer_classes = renderers_of(CSV.media_type)
 
     @extend_schema(
         operation_id="download_batch_csv",
@@ -342,7 +310,7 @@ class BatchCsvView(BatchView):
 class BatchJsonLinesView(BatchView):
     """The answers of a batch as JSON lines."""
 
-    renderer_classes = (JsonLinesRenderer, JSONRenderer)
+    renderer_classes = renderers_of(JSON_LINES.media_type)
 
     @extend_schema(
         operation_id="download_batch_jsonl",

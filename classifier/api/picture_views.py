@@ -31,6 +31,7 @@ from classifier.services import Upload, classify, classify_many, keep_answers
 from classifier.uploads import bound_form
 from training.api.bounded import UploadFormParser, bound_body
 from training.api.idempotency import idempotent
+from training.api.requests import asker
 from training.api.serializers import problem_responses
 
 _REFUSALS = {
@@ -101,7 +102,7 @@ class PredictView(NamingView):
     def classify(self, request: Request) -> Prediction:
         """Find the answer, which is not kept yet."""
         return classify(
-            owner=_asker(request),
+            owner=asker(request),
             upload=_read(_only_file(request), keep=_is_on(request, KEPT)),
             source=Source.API,
             mirrored=_is_on(request, MIRRORED),
@@ -152,7 +153,7 @@ class BatchPredictView(NamingView):
         """Find the answers, which are not kept yet."""
         keep, mirrored = _is_on(request, KEPT), _is_on(request, MIRRORED)
         uploads = [_read(file, keep=keep) for file in _several_files(request)]
-        return classify_many(owner=_asker(request), uploads=uploads, source=Source.API, mirrored=mirrored)
+        return classify_many(owner=asker(request), uploads=uploads, source=Source.API, mirrored=mirrored)
 
 
 class EncodedPredictView(NamingView):
@@ -192,7 +193,7 @@ class EncodedPredictView(NamingView):
         body = EncodedPictureSerializer(data=request.data)
         body.is_valid(raise_exception=True)
         upload = Upload(data=body.validated_data["image"], name=None, keep=_is_on(request, KEPT))
-        return classify(owner=_asker(request), upload=upload, source=Source.API, mirrored=_is_on(request, MIRRORED))
+        return classify(owner=asker(request), upload=upload, source=Source.API, mirrored=_is_on(request, MIRRORED))
 
 
 def _is_on(request: Request, parameter: OpenApiParameter) -> bool:
@@ -200,10 +201,6 @@ def _is_on(request: Request, parameter: OpenApiParameter) -> bool:
     if given in {"0", "1"}:
         return given == "1"
     raise ValidationError({parameter.name: [_("Give 0 or 1.")]}, code="invalid_choice")
-
-
-def _asker(request: Request) -> Any:  # noqa: ANN401  # signed in, or the view would not have been reached
-    return request.user
 
 
 def _read(file: UploadedFile[Any], *, keep: bool) -> Upload:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -18,6 +20,7 @@ from classifier.models import BatchJob
 from classifier.runner import execute_batch
 from tests.api_fixtures import Program, make_token, make_user, problem_of
 from tests.classifier.archive_makers import BROKEN, pictures, request, zip_of
+from tests.factories import BatchJobFactory
 from tests.tiny_model import picture
 from tests.training.engine.conftest import HOSTILE
 from training.engine.constants import CIFAR10_CLASS_KEYS as KEYS
@@ -296,3 +299,17 @@ class TestIdempotency:
         self.ask(program, 3)
         body = problem_of(self.ask(program, 4), 422)
         assert body["errors"][0]["code"] == "key_reused"
+
+
+@pytest.mark.parametrize("part", ["", "/{pk}/items"])
+def test_a_forged_cursor(program: Program, user: User, part: str) -> None:
+    job = BatchJobFactory.create(owner=user)
+    cursor = b64encode(b"p=abc").decode()
+    problem_of(program.get(f"{BATCHES}{part.format(pk=job.pk)}?cursor={quote(cursor)}"), 404)
+
+
+@pytest.mark.parametrize("part", ["", "/{pk}/items"])
+def test_an_unknown_parameter(program: Program, user: User, part: str) -> None:
+    job = BatchJobFactory.create(owner=user)
+    body = problem_of(program.get(f"{BATCHES}{part.format(pk=job.pk)}?ordering=password"), 400)
+    assert [(fault["location"], fault["code"]) for fault in body["errors"]] == [("ordering", "unknown")]

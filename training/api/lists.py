@@ -39,7 +39,10 @@ class ListQuerySerializer(StrictSerializer):
 
 
 class NewestFirst(CursorPagination):
-    """The newest first, cut by key: no page is slower than the first, and none shifts while new rows arrive."""
+    """The newest first, cut by key: no page is slower than the first, and none shifts while new rows arrive.
+
+    A list that goes by another whole number sets `ordering`.
+    """
 
     ordering = "-pk"
     page_size = PAGE_SIZE
@@ -61,8 +64,8 @@ class NewestFirst(CursorPagination):
         return cursor
 
     def _get_position_from_instance(self, instance: Any, ordering: Sequence[str]) -> str:  # noqa: ANN401
-        """Return the key of a row; `pk` is no field that the framework would find in a dictionary."""
-        return str(instance.pk)
+        """Return the number by which a row is listed; `pk` is no field that the framework would find."""
+        return str(getattr(instance, ordering[0].removeprefix("-")))
 
 
 def checked_query(serializer: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -80,7 +83,12 @@ def checked_query(serializer: type[serializers.Serializer[Any]], request: Reques
 
 
 def page_of(
-    rows: QuerySet[_T], *, request: Request, view: APIView, describe: Callable[[Sequence[_T]], list[dict[str, Any]]]
+    rows: QuerySet[_T],
+    *,
+    request: Request,
+    view: APIView,
+    describe: Callable[[Sequence[_T]], list[dict[str, Any]]],
+    pages: type[NewestFirst] = NewestFirst,
 ) -> Response:
     """Answer with one page.
 
@@ -89,11 +97,12 @@ def page_of(
         request: Whose parameters were checked already.
         view: The list's view.
         describe: Turns the page's rows into the bodies of its results.
+        pages: How they are cut.
 
     Raises:
         NotFound: the cursor is none of ours.
     """
-    paginator = NewestFirst()
+    paginator = pages()
     page = paginator.paginate_queryset(rows, request, view=view) or []
     return paginator.get_paginated_response(describe(page))
 
