@@ -64,6 +64,7 @@ def read_arguments() -> argparse.Namespace:
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--accept-copies", action="store_true")
+    parser.add_argument("--keep-all-checkpoints", action="store_true")
     parser.add_argument("--name")
     parser.add_argument("--notes", default="")
     parser.add_argument("--skip-unreadable", action="store_true")

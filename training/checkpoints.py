@@ -51,7 +51,8 @@ def list_checkpoints(run: int) -> list[CheckpointName]:
     """
     local = artifacts(RUNS, run).glob(f"*/{CHECKPOINTS}/step-*")
     locations = {path.relative_to(artifacts()).as_posix() for path in local}
-    locations.update(stored.location for stored in list_stored(RUNS, under=f"{run}/"))
+    if is_remote():
+        locations.update(stored.location for stored in list_stored(RUNS, under=f"{run}/"))
     return sorted(filter(None, map(parse_location, locations)), reverse=True)
 
 

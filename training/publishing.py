@@ -112,6 +112,8 @@ class CheckpointPublisher:
         """Let go of the checkpoints that nothing needs, now that the row names the one at `location`."""
         if self._pool is not None:
             self._pool.submit(_remove_outdated, location)
+        else:
+            _remove_outdated(location)
 
     def wait(self, job: Job, *, until: float) -> bool:
         """Wait for the end of the upload that is under way, and renew the job's lease meanwhile.

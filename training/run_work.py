@@ -23,7 +23,7 @@ from training.publishing import do_beside_lease, insist
 from training.recording import Listener, RunRecorder
 from training.registry import record_version, store_package
 from training.storage import CHECKPOINTS, RUNS, artifacts
-from training.store import refresh
+from training.store import is_remote, refresh
 from training.tracking import CLOSE_SECONDS, Follower
 from training.work import UnusableResultError, Work, remove_other_fences
 
@@ -67,6 +67,8 @@ class RunWork(Work):
         if checkpoint is not None:
             logger.info("%s resumes from %s", run, checkpoint.name)
             arguments += ["--resume", str(own)]
+        if not is_remote():  # there, what is stored is named: the engine may remove what is not
+            arguments.append("--keep-all-checkpoints")
         if run.dataset.copies_accepted_at is not None:
             arguments.append("--accept-copies")
         if settings.TRAINING_THREADS:

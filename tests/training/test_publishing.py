@@ -101,6 +101,15 @@ class TestCheckpoints:
         publisher.submit(event)
         assert (publisher.take(), publisher.take()) == (event, None)
 
+    def test_locally_all_stay_until_one_is_named(self, artifacts_root: Path, job: TrainingRun) -> None:
+        """However late the supervisor is, what the row names is there."""
+        publisher = CheckpointPublisher(f"runs/{job.pk}/1")
+        locations = [save(step=step, run=job.pk)[0] for step in (10, 20, 30, 40)]
+        publisher.submit(announce(step=30))
+        assert all((artifacts_root / location).is_dir() for location in locations)
+        publisher.confirm(locations[2])  # 40 was written meanwhile
+        assert [(artifacts_root / location).is_dir() for location in locations] == [False, True, True, True]
+
     def test_one_is_named_when_the_store_has_it(self, remote_artifacts: RemoteArtifacts, job: TrainingRun) -> None:
         location, _sha256 = save(step=10)
         publisher = CheckpointPublisher("runs/1/1")

@@ -364,7 +364,8 @@ class TestRun:
         command = run_work.RunWork(claimed, listener=lambda _event: None).prepare()
         folder = artifacts_root / "runs" / str(run.pk) / "1"
         assert command == [
-            "fit", "--config", str(folder / "config.json"), "--workdir", str(folder), "--threads", "3",
+            "fit", "--config", str(folder / "config.json"), "--workdir", str(folder), "--keep-all-checkpoints",
+            "--threads", "3",
         ]  # fmt: skip
         written = json.loads((folder / "config.json").read_text())
         assert written == {**run.config, "dataset": str(artifacts_root / run.dataset.location)}

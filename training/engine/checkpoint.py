@@ -1,7 +1,7 @@
 """Checkpoints: a directory with `tensors.safetensors` and `state.json`, complete or absent, never pickled.
 
 A checkpoint is written under a temporary name, synced and renamed. The newest two are kept, so that one damaged by a
-failing disk still leaves the one before.
+failing disk still leaves the one before; or all, where whoever supervises the run removes what he does not need.
 """
 
 from __future__ import annotations
@@ -58,7 +58,14 @@ class Checkpoint:
         return int(self.state["identity"]["phase"])
 
 
-def save_checkpoint(folder: Path, *, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> Checkpoint:
+def save_checkpoint(
+    folder: Path,
+    *,
+    step: int,
+    tensors: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    keep_all: bool = False,
+) -> Checkpoint:
     """Write one checkpoint and remove all but the newest two.
 
     Args:
@@ -66,6 +73,7 @@ def save_checkpoint(folder: Path, *, step: int, tensors: Mapping[str, Tensor], s
         step: Optimizer steps taken so far; it names the checkpoint.
         tensors: Tensors by name.
         state: JSON-ready values; `schema`, `step` and `tensors_sha256` are added.
+        keep_all: Whether to leave the older ones where they are.
 
     Raises:
         DiskFullError: No space left.
@@ -85,8 +93,9 @@ def save_checkpoint(folder: Path, *, step: int, tensors: Mapping[str, Tensor], s
         if is_disk_full(error):
             raise DiskFullError(f"No space left to write a checkpoint under {folder}.") from error
         raise
-    for old in list_checkpoints(folder)[KEPT_CHECKPOINTS:]:
-        shutil.rmtree(old)
+    if not keep_all:
+        for old in list_checkpoints(folder)[KEPT_CHECKPOINTS:]:
+            shutil.rmtree(old)
     return Checkpoint(path=folder / name, sha256=sha256, tensors=tensors, state=state)
 
 

@@ -64,6 +64,7 @@ class Trainer:
         is_stopping: Asked after each step; when true the run saves a checkpoint and raises `StopRequested`.
         normalised_as: The dataset with whose colour statistics the network normalises; the data's own when None.
         ranks: The processes that train together; `is_stopping` must answer all of them alike.
+        keep_all_checkpoints: Whether somebody else removes old checkpoints; else all but the newest two are removed.
 
     Raises:
         ConfigError: A batch cannot be divided among the processes, or the network cannot be built.
@@ -79,9 +80,11 @@ class Trainer:
         is_stopping: Callable[[], bool] = lambda: False,
         normalised_as: Dataset | None = None,
         ranks: Ranks | None = None,
+        keep_all_checkpoints: bool = False,
     ) -> None:
         self.config, self.dataset, self.device, self.workdir = config, dataset, device, workdir
         self.is_stopping, self.ranks = is_stopping, ranks or Ranks()
+        self.keep_all_checkpoints = keep_all_checkpoints
         self.phase = Phase()
         training, validation = split_validation(
             dataset.train.labels,
@@ -192,6 +195,7 @@ class Trainer:
                 "scaler": self.learner.scaler.state_dict(),
                 "selection": self.selection.state_dict(),
             },
+            keep_all=self.keep_all_checkpoints,
         )
         self.last_checkpoint = saved.path
         path = saved.path.relative_to(self.workdir).as_posix()

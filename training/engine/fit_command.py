@@ -24,6 +24,11 @@ def add_fit_command(subparsers: argparse._SubParsersAction[argparse.ArgumentPars
     parser.add_argument(
         "--accept-copies", action="store_true", help="train although test images are exact copies of training images"
     )
+    parser.add_argument(
+        "--keep-all-checkpoints",
+        action="store_true",
+        help="leave the removal of old checkpoints to the caller, instead of keeping the newest two",
+    )
     parser.set_defaults(run=_run_fit)
 
 
@@ -39,6 +44,7 @@ def _run_fit(arguments: argparse.Namespace) -> int:
         resume=arguments.resume,
         threads=arguments.threads,
         accept_copies=arguments.accept_copies,
+        keep_all_checkpoints=arguments.keep_all_checkpoints,
     )
 
 

@@ -29,7 +29,7 @@ from training.engine.out_of_memory import explain_shortage, is_out_of_memory
 from training.engine.package import is_disk_full
 from training.engine.publish import publish_package
 from training.engine.ranks import Ranks
-from training.engine.transfer import train_in_phases
+from training.engine.transfer import MakeTrainer, train_in_phases
 
 
 class StopFlag:
@@ -53,7 +53,13 @@ class StopFlag:
 
 
 def run_fit(
-    *, config_path: Path, workdir: Path, resume: Path | None, threads: int | None, accept_copies: bool = False
+    *,
+    config_path: Path,
+    workdir: Path,
+    resume: Path | None,
+    threads: int | None,
+    accept_copies: bool = False,
+    keep_all_checkpoints: bool = False,
 ) -> int:
     """Train as a configuration file says and return the process's exit code; every end is told by an event.
 
@@ -63,6 +69,7 @@ def run_fit(
         resume: A checkpoint, or a directory of checkpoints, to continue from.
         threads: Threads for one operation of all processes on this machine together; torch's own choice when None.
         accept_copies: Whether test images may be exact copies of training images, the auxiliary ones included.
+        keep_all_checkpoints: Whether somebody else removes old checkpoints.
     """
     stop = StopFlag()
     stop.install()
@@ -79,7 +86,14 @@ def run_fit(
         require_separate_splits(read_report(Path(config.dataset)), accept_copies=accept_copies)
         if config.auxiliary_dataset and not accept_copies:
             require_separate_auxiliary(Path(config.dataset), auxiliary=Path(config.auxiliary_dataset))
-        _fit(config, workdir=workdir, resume=resume, stop=stop, ranks=ranks)
+        make = partial(
+            Trainer,
+            workdir=workdir,
+            is_stopping=lambda: ranks.agree(stop()),
+            ranks=ranks,
+            keep_all_checkpoints=keep_all_checkpoints,
+        )
+        _fit(config, workdir=workdir, resume=resume, make=make, ranks=ranks)
     except StopRequested as stopped:
         ranks.leave()
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))
@@ -141,7 +155,7 @@ def _relative(path: Path | None, *, workdir: Path) -> str | None:
     return (path.relative_to(workdir) if path.is_relative_to(workdir) else path).as_posix()
 
 
-def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopFlag, ranks: Ranks) -> None:
+def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, make: MakeTrainer, ranks: Ranks) -> None:
     """Train, publish and announce the package; of several processes, the first one publishes.
 
     Raises:
@@ -157,9 +171,8 @@ def _fit(config: TrainConfig, *, workdir: Path, resume: Path | None, stop: StopF
         config,
         dataset=dataset,
         auxiliary=auxiliary,
-        workdir=workdir,
         checkpoint=checkpoint,
-        is_stopping=lambda: ranks.agree(stop()),
+        make=make,
         ranks=ranks,
     )
     ranks.leave()
@@ -201,9 +214,8 @@ def _train(
     *,
     dataset: Dataset,
     auxiliary: Dataset | None,
-    workdir: Path,
     checkpoint: Checkpoint | None,
-    is_stopping: Callable[[], bool],
+    make: MakeTrainer,
     ranks: Ranks,
 ) -> Trainer:
     """Train in one phase or two, from the start or from a checkpoint.
@@ -213,7 +225,7 @@ def _train(
     """
     # "auto" is decided once: a run that moves to another machine goes on in the precision that it began with.
     device = choose_device(config.precision if checkpoint is None else checkpoint.precision, ranks=ranks)
-    make = partial(Trainer, device=device, workdir=workdir, is_stopping=is_stopping, ranks=ranks)
+    make = partial(make, device=device)
     if auxiliary is not None:
         return train_in_phases(config=config, dataset=dataset, auxiliary=auxiliary, make=make, checkpoint=checkpoint)
     trainer = make(config=config, dataset=dataset)

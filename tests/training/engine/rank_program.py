@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -94,11 +95,12 @@ def main(dataset_path: Path, folder: Path) -> None:
     (folder / f"agreed-{ranks.rank}").write_text(str(wishes))
     if not ranks.is_first:
         ranks.tell_failure("out_of_memory", "Too little.")
-        sys.exit(1)
+        os._exit(1)  # as the engine ends it: an orderly end of a broken group may abort
     try:
         ranks.agree(wish=False)
     except RankLostError as error:
         (folder / "lost").write_text(f"{error} {ranks.read_failure()}")
+    os._exit(0)
 
 
 if __name__ == "__main__":

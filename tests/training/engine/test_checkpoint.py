@@ -42,6 +42,12 @@ def test_newest_two_are_kept_and_nothing_else_is_left(tmp_path: Path) -> None:
     assert [path.name for path in list_checkpoints(tmp_path)] == ["step-00000003", "step-00000002"]
 
 
+def test_all_are_kept_for_a_caller_who_removes_them(tmp_path: Path) -> None:
+    for step in (1, 2, 3):
+        save_checkpoint(tmp_path, step=step, tensors=TENSORS, state={}, keep_all=True)
+    assert len(list_checkpoints(tmp_path)) == 3
+
+
 def test_same_step_may_be_saved_again(tmp_path: Path) -> None:
     save(tmp_path, 1, 1)
     assert load_checkpoint(tmp_path / "step-00000001").state["step"] == 1
