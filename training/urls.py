@@ -2,11 +2,24 @@
 
 from django.urls import path
 
-from training.views import comparison, curves, datasets, imports, packages, queues, run_actions, runs, versions, workers
+from training.views import (
+    comparison,
+    curves,
+    datasets,
+    imports,
+    packages,
+    queues,
+    run_actions,
+    run_lists,
+    runs,
+    versions,
+    workers,
+)
 
 urlpatterns = [
-    path("training/", runs.RunListView.as_view(), name="runs"),
+    path("training/", run_lists.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
+    path("training/cancel/", run_lists.RunsCancelView.as_view(), name="runs_cancel"),
     path("training/compare/", comparison.RunCompareView.as_view(), name="run_compare"),
     path("training/compare/curves.json", curves.ComparedCurvesView.as_view(), name="run_compare_curves"),
     path("training/queue/pause/", queues.QueuePauseView.as_view(), name="queue_pause"),
