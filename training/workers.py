@@ -15,6 +15,7 @@ from django.db import Error, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from training.devices import count_devices
 from training.engine.machine_memory import read_machine_memory
 from training.engine.parent_death import die_with_parent
 from training.models import Worker
@@ -98,7 +99,13 @@ def _tell_supervisors(**_signal: object) -> None:
 def _report_start(*, sender: Consumer, **_signal: object) -> None:
     _Report.name = sender.hostname
     queues = sorted(sender.app.amqp.queues.consume_from)
-    _Report.fields = {"host": socket.gethostname(), "queues": queues, "started_at": timezone.now()}
+    _Report.fields = {
+        "host": socket.gethostname(),
+        "queues": queues,
+        "concurrency": sender.controller.concurrency,
+        "devices": count_devices(),
+        "started_at": timezone.now(),
+    }
     try:
         _write_row()
         logger.info("Worker %s serves %s", _Report.name, ", ".join(queues))
