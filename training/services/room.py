@@ -29,8 +29,9 @@ def has_training_worker() -> bool:
 
 
 def count_training_lanes() -> int:
-    """Return how many runs are carried out at the same time: as many as the workers heard of lately have processes for,
-    and on each machine no more than it has devices.
+    """Return how many runs are carried out at the same time by the workers that were heard of lately.
+
+    On each machine as many as they have processes for, and no more than it has devices.
     """
     processes: Counter[str] = Counter()
     devices: dict[str, int] = {}
