@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from celery import signals
 from django.db import Error, connection
@@ -20,9 +20,6 @@ from training.engine.machine_memory import read_machine_memory
 from training.engine.parent_death import die_with_parent
 from training.models import Worker
 from training.stopping import worker_stopping
-
-if TYPE_CHECKING:
-    from celery.worker.consumer import Consumer
 
 REPORT_SECONDS: Final = 10.0
 _NVIDIA_SMI_SECONDS: Final = 5.0
@@ -96,7 +93,7 @@ def _tell_supervisors(**_signal: object) -> None:
     worker_stopping.set()
 
 
-def _report_start(*, sender: Consumer, **_signal: object) -> None:
+def _report_start(*, sender: Any, **_signal: object) -> None:  # noqa: ANN401 - its types lack the controller
     _Report.name = sender.hostname
     queues = sorted(sender.app.amqp.queues.consume_from)
     _Report.fields = {
