@@ -2,7 +2,8 @@
 
 from django.urls import path
 
-from classifier import batch_page_views, views
+from classifier import views
+from classifier.batches import views as batch_views
 
 urlpatterns = [
     path("", views.classify, name="classify"),
@@ -14,12 +15,12 @@ urlpatterns = [
     path("history/<int:pk>/original/delete/", views.original_delete, name="prediction_original_delete"),
     path("history/<int:pk>/label/", views.label, name="prediction_label"),
     path("history/<int:pk>/delete/", views.delete, name="prediction_delete"),
-    path("batches/", batch_page_views.batches, name="batches"),
-    path("batches/<int:pk>/", batch_page_views.batch, name="batch"),
-    path("batches/<int:pk>/live/", batch_page_views.batch_live, name="batch_live"),
-    path("batches/<int:pk>/cancel/", batch_page_views.batch_cancel, name="batch_cancel"),
-    path("batches/<int:pk>/resume/", batch_page_views.batch_resume, name="batch_resume"),
-    path("batches/<int:pk>/delete/", batch_page_views.batch_delete, name="batch_delete"),
-    path("batches/<int:pk>/results.csv", batch_page_views.batch_csv, name="batch_csv"),
-    path("batches/<int:pk>/results.jsonl", batch_page_views.batch_json_lines, name="batch_jsonl"),
+    path("batches/", batch_views.batches, name="batches"),
+    path("batches/<int:pk>/", batch_views.batch, name="batch"),
+    path("batches/<int:pk>/live/", batch_views.batch_live, name="batch_live"),
+    path("batches/<int:pk>/cancel/", batch_views.batch_cancel, name="batch_cancel"),
+    path("batches/<int:pk>/resume/", batch_views.batch_resume, name="batch_resume"),
+    path("batches/<int:pk>/delete/", batch_views.batch_delete, name="batch_delete"),
+    path("batches/<int:pk>/results.csv", batch_views.batch_csv, name="batch_csv"),
+    path("batches/<int:pk>/results.jsonl", batch_views.batch_json_lines, name="batch_jsonl"),
 ]

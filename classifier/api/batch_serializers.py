@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from classifier.api.serializers import ItemFaultSerializer
-from classifier.batch_waiting import BatchWaitsFor
+from classifier.batches.waiting import BatchWaitsFor
 from training.api.fields import UploadField
 from training.api.lists import ListQuerySerializer, page_serializer
 from training.choices import Cause, JobStatus, Reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from classifier.batch_bodies import error_text
+from classifier.batches.bodies import error_text
 from classifier.models import BatchItem, BatchJob
 
 ITEMS_PAGE: Final = 50

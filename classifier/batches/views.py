@@ -18,13 +18,13 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from classifier.archives import ArchiveRejected
-from classifier.batch_bodies import csv_lines, json_lines
-from classifier.batch_downloads import CSV, JSON_LINES, download
-from classifier.batch_forms import ItemFilterForm
-from classifier.batch_pages import BATCHES_PAGE, item_page
-from classifier.batch_services import cancel_batch, delete_batch, request_batch, resume_batch
-from classifier.batch_uploads import ARCHIVE, FILES, BatchReceiver, receive_batch
-from classifier.batch_waiting import describe_batch_waiting
+from classifier.batches.bodies import csv_lines, json_lines
+from classifier.batches.downloads import CSV, JSON_LINES, download
+from classifier.batches.forms import ItemFilterForm
+from classifier.batches.pages import BATCHES_PAGE, item_page
+from classifier.batches.services import cancel_batch, delete_batch, request_batch, resume_batch
+from classifier.batches.uploads import ARCHIVE, FILES, BatchReceiver, receive_batch
+from classifier.batches.waiting import describe_batch_waiting
 from classifier.choices import Source
 from classifier.models import BatchJob
 from classifier.querysets import BatchJobQuerySet
