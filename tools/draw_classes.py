@@ -23,7 +23,7 @@ WHITE, INK, BRICK, OCHRE, BROWN, GREY = (
 )  # fmt: skip
 
 
-class Pen:
+class _Pen:
     """Draws in units of the final picture's pixels."""
 
     def __init__(self, upper: Colour, lower: Colour, horizon: float) -> None:
@@ -45,16 +45,16 @@ class Pen:
             fill=fill,
         )
 
-    def line(self, x1: float, y1: float, x2: float, y2: float, width: float, fill: Colour) -> None:
-        self._draw.line([x1 * _FINER, y1 * _FINER, x2 * _FINER, y2 * _FINER], fill, width=round(width * _FINER))
+    def line(self, ends: tuple[float, float, float, float], width: float, fill: Colour) -> None:
+        self._draw.line([end * _FINER for end in ends], fill, width=round(width * _FINER))
 
     def legs(self, places: str, top: float, bottom: float, fill: Colour, width: float = 1.7) -> None:
         for x in places.split():
-            self.line(float(x), top, float(x), bottom, width, fill)
+            self.line((float(x), top, float(x), bottom), width, fill)
 
 
-def draw_airplane() -> Image.Image:
-    pen = Pen(SKY, (196, 222, 236), 22)
+def _draw_airplane() -> Image.Image:
+    pen = _Pen(SKY, (196, 222, 236), 22)
     pen.shape("13,15 19,15 27,26 24,26", GREY)
     pen.shape("13,13 18,13 24,5 21,5", GREY)
     pen.oval(16, 15, 28, 6, WHITE)
@@ -65,8 +65,8 @@ def draw_airplane() -> Image.Image:
     return pen.image
 
 
-def draw_automobile() -> Image.Image:
-    pen = Pen((206, 214, 214), ROAD, 20)
+def _draw_automobile() -> Image.Image:
+    pen = _Pen((206, 214, 214), ROAD, 20)
     pen.shape("7,15 11,9 21,9 26,15", BRICK)
     pen.shape("9,15 12,10.4 15.6,10.4 15.6,15", SKY)
     pen.shape("16.8,10.4 20.4,10.4 24,15 16.8,15", SKY)
@@ -78,9 +78,9 @@ def draw_automobile() -> Image.Image:
     return pen.image
 
 
-def draw_bird() -> Image.Image:
-    pen = Pen((214, 226, 206), GRASS, 27)
-    pen.line(0, 25, 32, 23, 1.8, BROWN)
+def _draw_bird() -> Image.Image:
+    pen = _Pen((214, 226, 206), GRASS, 27)
+    pen.line((0, 25, 32, 23), 1.8, BROWN)
     pen.legs("15 18", 19, 24.5, INK, 0.8)
     pen.shape("3,22 13,14 14,19", (66, 92, 130))
     pen.oval(16, 15.5, 14, 10, (94, 128, 172))
@@ -92,28 +92,28 @@ def draw_bird() -> Image.Image:
     return pen.image
 
 
-def draw_cat() -> Image.Image:
-    pen = Pen((224, 206, 186), (176, 148, 122), 26)
+def _draw_cat() -> Image.Image:
+    pen = _Pen((224, 206, 186), (176, 148, 122), 26)
     fur, stripe = (206, 138, 74), (150, 92, 44)
-    pen.line(24, 27, 29, 20, 2.4, fur)
+    pen.line((24, 27, 29, 20), 2.4, fur)
     pen.oval(16, 26, 19, 16, fur)
     pen.shape("6,3 13,9 6.4,14", fur)
     pen.shape("26,3 19,9 25.6,14", fur)
     pen.oval(16, 13, 20, 15, fur)
     for x in (13, 16, 19):
-        pen.line(x, 6, x, 9, 1.1, stripe)
+        pen.line((x, 6, x, 9), 1.1, stripe)
     for x in (11.6, 20.4):
         pen.oval(x, 12.6, 3.6, 3.8, (206, 214, 120))
         pen.oval(x, 12.6, 1.3, 3.4, INK)
     pen.oval(16, 17.4, 8, 4.6, WHITE)
     pen.shape("14.8,15.4 17.2,15.4 16,17", BRICK)
-    pen.line(8, 17, 13, 17.4, 0.5, WHITE)
-    pen.line(24, 17, 19, 17.4, 0.5, WHITE)
+    pen.line((8, 17, 13, 17.4), 0.5, WHITE)
+    pen.line((24, 17, 19, 17.4), 0.5, WHITE)
     return pen.image
 
 
-def draw_deer() -> Image.Image:
-    pen = Pen((196, 208, 184), (104, 134, 76), 22)
+def _draw_deer() -> Image.Image:
+    pen = _Pen((196, 208, 184), (104, 134, 76), 22)
     fur = (158, 112, 70)
     pen.legs("8 11 18 21", 19, 29, (122, 84, 52))
     pen.oval(14.5, 17.5, 18, 8.4, fur)
@@ -121,14 +121,14 @@ def draw_deer() -> Image.Image:
     pen.oval(25, 8.6, 7, 4.4, fur)
     pen.oval(5.6, 16, 2.6, 3, WHITE)
     for points in ((23, 7, 21, 1), (22, 4, 18.6, 2.4), (24.6, 7, 27, 1), (26, 4, 29.4, 2.6)):
-        pen.line(*points, 0.9, (94, 66, 42))
+        pen.line(points, 0.9, (94, 66, 42))
     pen.oval(25.6, 8, 1, 1, INK)
     pen.oval(28.4, 9, 1, 1, INK)
     return pen.image
 
 
-def draw_dog() -> Image.Image:
-    pen = Pen((192, 212, 222), GRASS, 24)
+def _draw_dog() -> Image.Image:
+    pen = _Pen((192, 212, 222), GRASS, 24)
     pen.oval(16, 27, 18, 15, (232, 224, 210))
     pen.oval(16, 14, 17, 17, (232, 224, 210))
     pen.oval(7.6, 14, 6, 13, BROWN)
@@ -142,8 +142,8 @@ def draw_dog() -> Image.Image:
     return pen.image
 
 
-def draw_frog() -> Image.Image:
-    pen = Pen((86, 122, 112), (62, 98, 62), 24)
+def _draw_frog() -> Image.Image:
+    pen = _Pen((86, 122, 112), (62, 98, 62), 24)
     skin, dark = (122, 176, 70), (84, 132, 48)
     pen.oval(6, 24, 10, 8, dark)
     pen.oval(26, 24, 10, 8, dark)
@@ -154,15 +154,15 @@ def draw_frog() -> Image.Image:
         pen.oval(x, 10, 4.4, 4.4, OCHRE)
         pen.oval(x, 10, 3, 1.6, INK)
     pen.oval(16, 24, 14, 7, (200, 214, 140))
-    pen.line(8.6, 18.4, 23.4, 18.4, 0.8, dark)
+    pen.line((8.6, 18.4, 23.4, 18.4), 0.8, dark)
     return pen.image
 
 
-def draw_horse() -> Image.Image:
-    pen = Pen((206, 220, 226), SAND, 23)
+def _draw_horse() -> Image.Image:
+    pen = _Pen((206, 220, 226), SAND, 23)
     coat, mane = (112, 66, 42), (54, 34, 26)
     pen.legs("7 10 19 22", 18, 29.4, coat, 1.9)
-    pen.line(4.6, 14, 2.4, 23, 1.8, mane)
+    pen.line((4.6, 14, 2.4, 23), 1.8, mane)
     pen.oval(14, 16, 20, 9, coat)
     pen.shape("18,17 22,5 27,6 24,18", coat)
     pen.shape("22,4.6 26,4 31,11 28.6,13 24,9", coat)
@@ -172,24 +172,24 @@ def draw_horse() -> Image.Image:
     return pen.image
 
 
-def draw_ship() -> Image.Image:
-    pen = Pen((214, 222, 224), SEA, 21)
+def _draw_ship() -> Image.Image:
+    pen = _Pen((214, 222, 224), SEA, 21)
     pen.box(10, 11, 22, 19, WHITE)
     pen.box(12, 7.6, 18, 11, WHITE)
     pen.box(18.6, 4, 21.4, 11, BRICK)
     pen.box(18.6, 4, 21.4, 5.4, INK)
-    pen.line(8, 4, 8, 18, 0.7, INK)
+    pen.line((8, 4, 8, 18), 0.7, INK)
     pen.shape("1,17.6 31,17.6 27.4,25 5,25", (54, 62, 84))
     pen.shape("1,17.6 31,17.6 30.6,18.8 1.6,18.8", WHITE)
     for x in range(12, 22, 3):
         pen.box(x, 13, x + 1.5, 14.6, (84, 112, 128))
     for y, left in ((26.4, 2), (28.6, 14), (30, 5)):
-        pen.line(left, y, left + 12, y, 0.6, (118, 160, 178))
+        pen.line((left, y, left + 12, y), 0.6, (118, 160, 178))
     return pen.image
 
 
-def draw_truck() -> Image.Image:
-    pen = Pen((220, 212, 198), ROAD, 23)
+def _draw_truck() -> Image.Image:
+    pen = _Pen((220, 212, 198), ROAD, 23)
     pen.box(1.4, 6, 20, 22, (236, 234, 226))
     pen.box(1.4, 12, 20, 14, (66, 118, 104))
     pen.shape("21,10 26.6,10 30.6,16 30.6,22 21,22", (66, 118, 104))
@@ -202,8 +202,8 @@ def draw_truck() -> Image.Image:
 
 
 DRAWERS: Final[tuple[Callable[[], Image.Image], ...]] = (
-    draw_airplane, draw_automobile, draw_bird, draw_cat, draw_deer, draw_dog, draw_frog, draw_horse, draw_ship,
-    draw_truck,
+    _draw_airplane, _draw_automobile, _draw_bird, _draw_cat, _draw_deer, _draw_dog, _draw_frog, _draw_horse, _draw_ship,
+    _draw_truck,
 )  # fmt: skip
 
 
