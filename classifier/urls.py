@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from classifier import batch_page_views, views
+from classifier import batch_page_views, map_views, views
 
 urlpatterns = [
     path("", views.classify, name="classify"),
@@ -10,6 +10,9 @@ urlpatterns = [
     path("history/", views.history, name="history"),
     path("history/<int:pk>/", views.prediction, name="prediction"),
     path("history/<int:pk>/thumbnail.jpg", views.thumbnail, name="prediction_thumbnail"),
+    path("history/<int:pk>/seen.png", map_views.seen, name="prediction_seen"),
+    path("history/<int:pk>/map/", map_views.activation_map, name="prediction_map"),
+    path("history/<int:pk>/map.png", map_views.map_drawing, name="prediction_map_drawing"),
     path("history/<int:pk>/original", views.original, name="prediction_original"),
     path("history/<int:pk>/original/delete/", views.original_delete, name="prediction_original_delete"),
     path("history/<int:pk>/label/", views.label, name="prediction_label"),
