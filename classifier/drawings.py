@@ -23,9 +23,6 @@ TAKES: Final = (40, 96, 255)
 """Colour of what takes from it."""
 
 _MOST_OPAQUE: Final = 0.78
-_GREY_SHARE: Final = 0.7
-"""How much of the picture's own colour goes, so that it is not taken for the map's."""
-
 _LUMA: Final = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 
 
@@ -39,7 +36,7 @@ def draw_pixels(pixels: NDArray[np.uint8]) -> bytes:
 def draw_map(
     pixels: NDArray[np.uint8], fields: Floats, *, rows: Sequence[float], columns: Sequence[float], largest: float
 ) -> bytes:
-    """Return a PNG of the picture, enlarged and pale, with the fields over it.
+    """Return a PNG of the picture, enlarged and in grey, with the fields over it.
 
     Between the middles of the fields the amounts change evenly; beyond the outermost ones they stay.
 
@@ -55,9 +52,8 @@ def draw_map(
     opacity = (np.abs(amounts) / largest * _MOST_OPAQUE if largest else np.zeros_like(amounts))[:, :, None]
     colour = np.where(amounts[:, :, None] >= 0, np.array(ADDS), np.array(TAKES))
     large = pixels.repeat(ENLARGED, axis=0).repeat(ENLARGED, axis=1).astype(np.float64)
-    grey = (large @ _LUMA)[:, :, None]
-    pale = _GREY_SHARE * grey + (1 - _GREY_SHARE) * large
-    return draw_pixels(np.rint(opacity * colour + (1 - opacity) * pale).astype(np.uint8))
+    grey = (large @ _LUMA)[:, :, None]  # its own colours would be taken for the map's
+    return draw_pixels(np.rint(opacity * colour + (1 - opacity) * grey).astype(np.uint8))
 
 
 def _blend(positions: Floats, centres: Sequence[float]) -> Floats:

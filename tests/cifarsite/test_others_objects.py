@@ -17,6 +17,7 @@ from cifarsite.accounts.models import ApiToken, User
 from tests.api_fixtures import make_token
 from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, UserFactory
 from training.choices import JobStatus
+from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
 
@@ -27,6 +28,11 @@ NOT_OURS: Final = ("accounts/", "admin/", "i18n/")
 
 def prediction_of(owner: User) -> object:
     return PredictionFactory.create(owner=owner).pk
+
+
+def answered_of(owner: User) -> object:
+    """One whose model is there, so that it can be asked where it looked."""
+    return PredictionFactory.create(owner=owner, model_version=ModelVersion.objects.get()).pk
 
 
 def original_of(owner: User) -> object:
@@ -50,6 +56,9 @@ def token_of(owner: User) -> object:
 PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/": prediction_of,
     "history/<int:pk>/thumbnail.jpg": prediction_of,
+    "history/<int:pk>/seen.png": prediction_of,
+    "history/<int:pk>/map/": answered_of,
+    "history/<int:pk>/map.png": answered_of,
     "history/<int:pk>/original": original_of,
     "history/<int:pk>/original/delete/": original_of,
     "history/<int:pk>/label/": prediction_of,
@@ -58,6 +67,9 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "api/v1/tokens/<slug:key>": token_of,
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,
+    "api/v1/predictions/<int:pk>/seen": prediction_of,
+    "api/v1/predictions/<int:pk>/activation_map": answered_of,
+    "api/v1/predictions/<int:pk>/activation_map.png": answered_of,
     "api/v1/predictions/<int:pk>/original": original_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
     **{

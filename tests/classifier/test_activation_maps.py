@@ -102,9 +102,7 @@ def test_an_answer_from_before_pixels_were_kept_has_none(champion: ModelVersion)
         make_activation_map(made)
 
 
-def test_a_package_that_is_gone_or_damaged_gives_none(
-    champion: ModelVersion, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_package_that_is_gone_or_damaged_gives_none(champion: ModelVersion, caplog: pytest.LogCaptureFixture) -> None:
     (champion.path / "weights.safetensors").write_bytes(b"altered")
     with (
         caplog.at_level(logging.WARNING),
