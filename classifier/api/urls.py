@@ -10,6 +10,7 @@ from classifier.api import (
     original_views,
     picture_views,
     prediction_views,
+    share_views,
 )
 
 urlpatterns = [
@@ -43,5 +44,6 @@ urlpatterns = [
         map_views.ActivationMapDrawingView.as_view(),
         name="activation_map_drawing",
     ),
+    path("predictions/<int:pk>/share", share_views.PredictionShareView.as_view(), name="prediction_share"),
     path("predictions/<int:pk>/original", original_views.PredictionOriginalView.as_view(), name="prediction_original"),
 ]

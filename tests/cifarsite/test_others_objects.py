@@ -61,6 +61,8 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/map.png": answered_of,
     "history/<int:pk>/original": original_of,
     "history/<int:pk>/original/delete/": original_of,
+    "history/<int:pk>/share/": prediction_of,
+    "history/<int:pk>/share/revoke/": prediction_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
@@ -71,6 +73,7 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "api/v1/predictions/<int:pk>/activation_map": answered_of,
     "api/v1/predictions/<int:pk>/activation_map.png": answered_of,
     "api/v1/predictions/<int:pk>/original": original_of,
+    "api/v1/predictions/<int:pk>/share": prediction_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
     **{
         f"batches/<int:pk>/{page}": batch_of
@@ -85,10 +88,10 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
 SHARED: Final = (
-    *("training/", "data/", "models/"),
+    *("training/", "data/", "models/", "shared/"),
     *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/"),
 )
-"""Beginnings of addresses of what is shared by permission; `tests/training` tests those."""
+"""Beginnings of addresses of what is shared: by permission, which `tests/training` tests, or by the owner's link."""
 
 
 def templates() -> list[str]:
