@@ -153,7 +153,7 @@ def _key(request: HttpRequest, name: str) -> int | None:
 @require_GET
 def prediction(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one prediction at its permanent address."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     context = {"answer": Answer(file_name=found.file_name, prediction=found), "prediction": found}
     return render(request, "classifier/prediction.html", context)
 
@@ -192,7 +192,7 @@ def original_delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def label(request: HttpRequest, pk: int) -> HttpResponse:
     """Store what the person says the picture shows."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     form = LabelForm(request.POST, class_keys=found.model_version.class_keys)
     if form.is_valid():
         try:
@@ -216,7 +216,7 @@ def label(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether the prediction shall go, and delete it when the answer is posted."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     if request.method == "POST":
         delete_predictions(owner=cast("Any", request.user), keys=[pk])
         messages.success(request, _("The prediction and its picture are deleted."))
@@ -231,6 +231,6 @@ def _valid(pk: int) -> int:
     return pk
 
 
-def _get(request: HttpRequest, pk: int) -> Prediction:
+def own_prediction(request: HttpRequest, pk: int) -> Prediction:
     """Return one's own prediction; another person's does not exist."""
     return get_object_or_404(_own(request).for_page(), pk=_valid(pk))
