@@ -106,6 +106,14 @@ def share_out(feature_map: NDArray[np.float32], head: Head) -> Floats:
     return fields
 
 
+def pool(feature_map: NDArray[np.float32], pooling: Pooling) -> Floats:
+    """Return what the last layer sees of a feature map (C, h, w), as a direction: (C,) of length 1, or zero."""
+    features = feature_map.astype(np.float64)
+    pooled: Floats = features.max(axis=(1, 2)) if pooling == "max" else features.mean(axis=(1, 2))
+    length = float(np.linalg.norm(pooled))
+    return pooled / length if length else pooled
+
+
 def adds_up(fields: Floats, head: Head, logits: NDArray[np.float32]) -> bool:
     """Say whether the fields and the head's bias make the logits (K,) that the network gave."""
     return bool(np.abs(fields.sum(axis=(1, 2)) + head.bias - logits).max() <= AGREEMENT)

@@ -16,13 +16,14 @@ from django.utils.translation import gettext as _
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
-from classifier.activation import ActivationMap, Head, adds_up, field_centres, pooling_of, share_out
+from classifier.activation import ActivationMap, Floats, Head, adds_up, field_centres, pool, pooling_of, share_out
 from classifier.drawings import draw_map
 from classifier.models import Prediction
 from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.exceptions import PackageError
 from training.engine.package import PackageManifest, verify_package
 from training.exceptions import ServiceError
+from training.models import ModelVersion
 from training.store import fetch
 
 if TYPE_CHECKING:
@@ -61,13 +62,7 @@ def make_activation_map(prediction: Prediction) -> ActivationMap:
     pixels = seen_pixels(prediction)
     if pixels is None:
         raise NoActivationMapError(_("What the model saw was not kept with this answer."))
-    version = prediction.model_version
-    try:
-        explainer = _load(version.location, version.package_sha256)
-    except (PackageError, SafetensorError, OSError, RuntimeError) as error:
-        logger.warning("No activation map of model version %s: %s", version, error)
-        raise NoActivationMapError(_("The model that answered cannot be loaded any more.")) from error
-    return explainer.explain(pixels)
+    return load_explainer(prediction.model_version).explain(pixels)
 
 
 def draw_activation_map(prediction: Prediction, *, class_key: str) -> bytes:
@@ -103,6 +98,11 @@ class Explainer:
         self._architecture = str(package.raw["architecture"]["name"])
         self._network: FeatureNetwork = FeatureNetwork(package)
         self._heads = read_heads(package)
+
+    def describe(self, pixels: NDArray[np.uint8]) -> Floats:
+        """Return the direction (C,) in which the last layer sees (32, 32, 3) pixels, of length 1."""
+        _logits, feature_map = self._network.infer(pixels)
+        return pool(feature_map, pooling_of(self._architecture))
 
     def explain(self, pixels: NDArray[np.uint8]) -> ActivationMap:
         """Return where the model looks in (32, 32, 3) pixels.
@@ -147,6 +147,19 @@ def read_heads(package: PackageManifest) -> list[Head]:
                 )
             )
     return heads
+
+
+def load_explainer(version: ModelVersion) -> Explainer:
+    """Return what asks a model version about pictures, loaded once in each process.
+
+    Raises:
+        NoActivationMapError: its package is gone or damaged.
+    """
+    try:
+        return _load(version.location, version.package_sha256)
+    except (PackageError, SafetensorError, OSError, RuntimeError) as error:
+        logger.warning("Model version %s cannot be asked where it looks: %s", version, error)
+        raise NoActivationMapError(_("The model that answered cannot be loaded any more.")) from error
 
 
 @lru_cache(maxsize=MOST_LOADED)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import dataclass
-from typing import Any
 
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.decorators import login_required, permission_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -15,8 +15,9 @@ from classifier.activation_maps import NoActivationMapError, draw_activation_map
 from classifier.answers import Answer
 from classifier.drawings import draw_pixels
 from classifier.models import Prediction
+from classifier.neighbours import Neighbour, find_neighbours
 from classifier.sending import send_drawing
-from classifier.views import own_prediction
+from classifier.views import own_prediction, show_prediction
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,14 @@ class ShownMap:
     problem: str = ""
 
 
+@dataclass(frozen=True)
+class ShownNeighbour:
+    """A training image, as a page shows it: `picture` is a data URL, for it is small and in no file of its own."""
+
+    image: Neighbour
+    picture: str
+
+
 @login_required
 @require_GET
 def seen(request: HttpRequest, pk: int) -> HttpResponse:
@@ -56,13 +65,27 @@ def seen(request: HttpRequest, pk: int) -> HttpResponse:
 def activation_map(request: HttpRequest, pk: int) -> HttpResponse:
     """Show where the model looked: a part of the page for HTMX, else the whole page of the prediction."""
     found = own_prediction(request, pk)
-    context: dict[str, Any] = {
-        "answer": Answer(file_name=found.file_name, prediction=found),
-        "prediction": found,
-        "map": _show(found, class_key=_asked_class(request, found)),
-    }
-    in_place = request.headers.get("HX-Request") == "true"
-    return render(request, "classifier/_map.html" if in_place else "classifier/prediction.html", context)
+    shown = _show(found, class_key=_asked_class(request, found))
+    if request.headers.get("HX-Request") != "true":
+        return show_prediction(request, found, map=shown)
+    answer = Answer(file_name=found.file_name, prediction=found)
+    return render(request, "classifier/_map.html", {"answer": answer, "prediction": found, "map": shown})
+
+
+@login_required
+@permission_required("training.view_dataset", raise_exception=True)
+@never_cache
+@require_GET
+def neighbours(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show the most alike training images: a part of the page for HTMX, else the whole page of the prediction."""
+    found = own_prediction(request, pk)
+    alike = find_neighbours(found)
+    if alike is None:
+        raise Http404
+    shown = [ShownNeighbour(each, _as_data(draw_pixels(each.pixels))) for each in alike.nearest]
+    if request.headers.get("HX-Request") != "true":
+        return show_prediction(request, found, alike=alike, neighbours=shown)
+    return render(request, "classifier/_neighbours.html", {"alike": alike, "neighbours": shown})
 
 
 @login_required
@@ -94,3 +117,7 @@ def _show(prediction: Prediction, *, class_key: str) -> ShownMap:
     rows, columns = fields.shape
     row, column = divmod(int(fields.argmax()), columns)
     return ShownMap(class_key=class_key, rows=rows, columns=columns, row=row + 1, column=column + 1)
+
+
+def _as_data(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -14,6 +14,7 @@ urlpatterns = [
     path("history/<int:pk>/seen.png", map_views.seen, name="prediction_seen"),
     path("history/<int:pk>/map/", map_views.activation_map, name="prediction_map"),
     path("history/<int:pk>/map.png", map_views.map_drawing, name="prediction_map_drawing"),
+    path("history/<int:pk>/neighbours/", map_views.neighbours, name="prediction_neighbours"),
     path("history/<int:pk>/original", views.original, name="prediction_original"),
     path("history/<int:pk>/original/delete/", views.original_delete, name="prediction_original_delete"),
     path("history/<int:pk>/share/", share_views.share, name="prediction_share"),

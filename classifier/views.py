@@ -27,6 +27,7 @@ from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
+from classifier.neighbours import has_bank
 from classifier.originals import OriginalsNotKeptError, delete_original, find_original
 from classifier.querysets import PredictionQuerySet, Wanted
 from classifier.sending import send_original, send_thumbnail
@@ -153,9 +154,7 @@ def _key(request: HttpRequest, name: str) -> int | None:
 @require_GET
 def prediction(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one prediction at its permanent address."""
-    found = own_prediction(request, pk)
-    context = {"answer": Answer(file_name=found.file_name, prediction=found), "prediction": found}
-    return render(request, "classifier/prediction.html", context)
+    return show_prediction(request, own_prediction(request, pk))
 
 
 @login_required
@@ -234,3 +233,14 @@ def _valid(pk: int) -> int:
 def own_prediction(request: HttpRequest, pk: int) -> Prediction:
     """Return one's own prediction; another person's does not exist."""
     return get_object_or_404(_own(request).for_page(), pk=_valid(pk))
+
+
+def show_prediction(request: HttpRequest, prediction: Prediction, **shown: object) -> HttpResponse:
+    """Answer with the page of a prediction; `shown` are the parts that are not fetched later."""
+    context = {
+        "answer": Answer(file_name=prediction.file_name, prediction=prediction),
+        "prediction": prediction,
+        "has_neighbours": has_bank(prediction.model_version),
+        **shown,
+    }
+    return render(request, "classifier/prediction.html", context)

@@ -87,7 +87,7 @@ class PredictionSeenView(APIView):
     )
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Send them, or 304 when `If-None-Match` has their `ETag`."""
-        pixels = seen_pixels(_find(request, pk))
+        pixels = seen_pixels(find_own(request, pk))
         if pixels is None:
             raise Http404
         return send_drawing(request._request, name=f"prediction-{pk}-seen", data=draw_pixels(pixels))
@@ -115,7 +115,7 @@ class ActivationMapView(NamingView):
     )
     def get(self, request: Request, pk: int) -> Response:
         """Say it."""
-        prediction = _find(request, pk)
+        prediction = find_own(request, pk)
         return Response(_map_body(prediction, make_activation_map(prediction)))
 
 
@@ -145,13 +145,14 @@ class ActivationMapDrawingView(APIView):
     def get(self, request: Request, pk: int) -> HttpResponse:
         """Send it, or 304 when `If-None-Match` has its `ETag`."""
         class_key = checked_query(MapQuerySerializer, request).get("class")
-        prediction = _find(request, pk)
+        prediction = find_own(request, pk)
         wanted = prediction.class_key if class_key is None else class_key
         data = draw_activation_map(prediction, class_key=wanted)
         return send_drawing(request._request, name=f"prediction-{pk}-map", data=data)
 
 
-def _find(request: Request, pk: int) -> Prediction:
+def find_own(request: Request, pk: int) -> Prediction:
+    """Return one of the asker's predictions, or raise 404."""
     found = find_prediction(owner=asker(request), pk=pk) if pk <= LARGEST_KEY else None
     if found is None:
         raise Http404

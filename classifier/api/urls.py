@@ -7,6 +7,7 @@ from classifier.api import (
     export_views,
     map_views,
     model_views,
+    neighbour_views,
     original_views,
     picture_views,
     prediction_views,
@@ -44,6 +45,7 @@ urlpatterns = [
         map_views.ActivationMapDrawingView.as_view(),
         name="activation_map_drawing",
     ),
+    path("predictions/<int:pk>/neighbours", neighbour_views.NeighboursView.as_view(), name="prediction_neighbours"),
     path("predictions/<int:pk>/share", share_views.PredictionShareView.as_view(), name="prediction_share"),
     path("predictions/<int:pk>/original", original_views.PredictionOriginalView.as_view(), name="prediction_original"),
 ]

@@ -14,6 +14,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, User
+from classifier.sharing import share_prediction
 from tests.api_fixtures import make_token
 from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, UserFactory
 from training.choices import JobStatus
@@ -39,6 +40,11 @@ def original_of(owner: User) -> object:
     return OriginalFactory.create(prediction__owner=owner).pk
 
 
+def share_of(owner: User) -> object:
+    """A prediction with a link."""
+    return share_prediction(owner=owner, pk=PredictionFactory.create(owner=owner).pk).pk
+
+
 def batch_of(owner: User) -> object:
     """One that has ended and may go on."""
     return BatchJobFactory.create(owner=owner, status=JobStatus.CANCELLED, archive="uploads/some").pk
@@ -62,7 +68,7 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/original": original_of,
     "history/<int:pk>/original/delete/": original_of,
     "history/<int:pk>/share/": prediction_of,
-    "history/<int:pk>/share/revoke/": prediction_of,
+    "history/<int:pk>/share/revoke/": share_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
@@ -73,7 +79,7 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "api/v1/predictions/<int:pk>/activation_map": answered_of,
     "api/v1/predictions/<int:pk>/activation_map.png": answered_of,
     "api/v1/predictions/<int:pk>/original": original_of,
-    "api/v1/predictions/<int:pk>/share": prediction_of,
+    "api/v1/predictions/<int:pk>/share": share_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
     **{
         f"batches/<int:pk>/{page}": batch_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from classifier.activation import ActivationMap, Head, adds_up, field_centres, pooling_of, share_out
+from classifier.activation import ActivationMap, Head, adds_up, field_centres, pool, pooling_of, share_out
 
 FEATURES = np.array([[[1, 2], [3, 2]], [[4, 0], [4, -8]]], dtype=np.float32)  # (C, h, w): two channels, 2×2 fields
 WEIGHTS = np.array([[2.0, 1.0], [-1.0, 0.5], [0.0, 0.0]])  # (K, C): three classes
@@ -65,3 +65,9 @@ def test_classes_share_one_scale() -> None:
     assert found.fields_of("b").tolist() == [[2.0, 0.5]]
     with pytest.raises(KeyError):
         found.fields_of("c")
+
+
+def test_what_the_last_layer_sees_is_a_direction() -> None:
+    features = np.array([[[3, 0]], [[4, 0]]], dtype=np.float32)
+    assert pool(features, "max").tolist() == pool(features, "mean").tolist() == [0.6, 0.8]
+    assert pool(np.zeros((2, 1, 2), dtype=np.float32), "mean").tolist() == [0, 0]

@@ -33,7 +33,8 @@ SHIP, TRUCK = 8, 9
 
 
 @pytest.fixture(autouse=True)
-def _nothing_loaded() -> None:
+def _nothing_loaded(artifacts_root: Path) -> None:
+    """Packages and banks of each test's own."""
     activation_maps._load.cache_clear()
 
 
@@ -109,7 +110,7 @@ def test_a_package_that_is_gone_or_damaged_gives_none(champion: ModelVersion, ca
         pytest.raises(NoActivationMapError, match="The model that answered cannot be loaded any more"),
     ):
         make_activation_map(prediction_of(champion, half_white()))
-    assert f"No activation map of model version {champion}" in caplog.text
+    assert f"Model version {champion} cannot be asked where it looks" in caplog.text
 
 
 def test_weights_that_do_not_make_the_logits_give_none(champion: ModelVersion) -> None:
