@@ -67,8 +67,8 @@ class HistoryFilterForm(forms.Form):
     )
     day_from = _day_field(_("From"))
     day_to = _day_field(_("To"))
-    sure_from = _percent_field(_("Confidence from, in %"))
-    sure_to = _percent_field(_("Confidence to, in %"))
+    sure_from = _percent_field(_("Confidence from (%)"))
+    sure_to = _percent_field(_("Confidence to (%)"))
     zone = forms.CharField(required=False, widget=forms.HiddenInput(attrs={"data-time-zone": ""}))
 
     FURTHER: Final = ("version", "source", "day_from", "day_to", "sure_from", "sure_to")

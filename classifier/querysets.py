@@ -118,8 +118,29 @@ class BatchJobQuerySet(JobQuerySet):
 class BatchItemQuerySet(models.QuerySet["BatchItem"]):
     """Queries on the answers of batches."""
 
-    def of_interest(self, *, only_errors: bool = False, class_key: str = "") -> Self:
-        """Keep the errors, or the answers of one class; everything where neither is wanted."""
+    def of_interest(
+        self,
+        *,
+        only_errors: bool = False,
+        class_key: str = "",
+        confidence_max: float | None = None,
+        right: bool | None = None,
+    ) -> Self:
+        """Keep what is wanted of them; everything without a wish.
+
+        Args:
+            only_errors: What could not be read; nothing else matters then.
+            class_key: The class that was answered.
+            confidence_max: Answers that are no surer than this, in [0, 1].
+            right: Answers that are, or are not, what the archive says.
+        """
         if only_errors:
             return self.filter(class_key="")
-        return self.filter(class_key=class_key) if class_key else self
+        found = self.filter(class_key=class_key) if class_key else self
+        if confidence_max is not None:
+            found = found.filter(confidence__lte=confidence_max)
+        if right is None:
+            return found
+        labelled = found.exclude(expected_key="").exclude(class_key="")
+        is_right = Q(expected_key=F("class_key"))
+        return labelled.filter(is_right) if right else labelled.exclude(is_right)
