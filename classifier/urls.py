@@ -2,13 +2,14 @@
 
 from django.urls import path
 
-from classifier import map_views, share_views, views
+from classifier import history_views, map_views, share_views, views
 from classifier.batches import views as batch_views
 
 urlpatterns = [
     path("", views.classify, name="classify"),
     path("classify/", views.classify_answer, name="classify_answer"),
-    path("history/", views.history, name="history"),
+    path("history/", history_views.history, name="history"),
+    path("history/delete/", history_views.delete, name="history_delete"),
     path("history/<int:pk>/", views.prediction, name="prediction"),
     path("history/<int:pk>/thumbnail.jpg", views.thumbnail, name="prediction_thumbnail"),
     path("history/<int:pk>/seen.png", map_views.seen, name="prediction_seen"),

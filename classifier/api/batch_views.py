@@ -274,7 +274,10 @@ class BatchItemsView(BatchView):
         wanted = checked_query(BatchItemQuerySerializer, request)
         job = self.find(pk)
         items = BatchItem.objects.filter(batch=job).of_interest(
-            only_errors=wanted.get("errors", False), class_key=wanted.get("class", "")
+            only_errors=wanted.get("errors", False),
+            class_key=wanted.get("class", ""),
+            confidence_max=wanted.get("confidence_max"),
+            right=wanted.get("right"),
         )
         keys = job.class_keys
         return page_of(

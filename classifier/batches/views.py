@@ -28,6 +28,7 @@ from classifier.batches.waiting import describe_batch_waiting
 from classifier.choices import Source
 from classifier.models import BatchJob
 from classifier.querysets import BatchJobQuerySet
+from training.choices import JobStatus
 from training.exceptions import ServiceError
 from training.models import ModelVersion
 from training.pace import elapsed_seconds
@@ -89,10 +90,16 @@ def _take(request: HttpRequest, receiver: BatchReceiver) -> HttpResponseBase:
 
 def _list(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
     jobs = _own(request).defer("model_version__manifest", "log_tail")
+    asked = request.GET.get("status", "")
+    state = asked if asked in JobStatus.values else ""
+    if state:
+        jobs = jobs.filter(status=state)
     page = Paginator(jobs, BATCHES_PAGE).get_page(request.GET.get("page"))
     context = {
         "page_obj": page,
         "jobs": page.object_list,
+        "status": state,
+        "statuses": JobStatus.choices,
         "poll": min((poll_seconds(job) for job in page.object_list if not job.is_terminal), default=0),
         "problem": problem,
         "has_champion": ModelVersion.objects.champion() is not None,
@@ -134,7 +141,7 @@ def _describe(request: HttpRequest, job: BatchJob) -> dict[str, Any]:
     return {
         "job": job,
         "form": form,
-        "page": item_page(job, start=min(place, _LARGEST_PLACE), **form.wanted),
+        "page": item_page(job, start=min(place, _LARGEST_PLACE), wanted=form.wanted),
         "start": place,
         "shown": form.cleaned_data.get("show", ""),
         "poll": poll_seconds(job),
