@@ -25,31 +25,15 @@ def summarise() -> dict[str, list[Row]]:
 
 def _read_timed_runs() -> list[Row]:
     timed = _read("train-cpu.json")
-    shared = {"images": timed["dataset"]["train_count"], "command": timed["command"], **_describe(timed["hardware"])}
-    [plain] = timed["plain"]
-    rows = [
-        {
-            "key": "plain",
-            "recipe": "",
-            "epochs": len(plain["test_accuracies"]),
-            **_spread([plain["test_accuracies"][-1]], [plain["seconds"]], centre=median),
-            **shared,
-        }
-    ]
+    rows = []
     for key, part in (("fast", timed), ("quarter_hour", timed["quarter_hour"])):
-        runs = part["runs"]
-        accuracies, seconds = [run["test_accuracy"] for run in runs], [run["seconds"] for run in runs]
+        shared = {"images": part["dataset"]["train_count"], "command": part["command"], **_describe(part["hardware"])}
+        accuracies, seconds = ([run[name] for run in part["runs"]] for name in ("test_accuracy", "seconds"))
         figures = _spread(accuracies, seconds, centre=median)
-        rows.append(
-            {
-                "key": key,
-                "recipe": part["recipe"],
-                "epochs": part["epochs"],
-                **figures,
-                **shared,
-                "command": part["command"],
-            }
-        )
+        rows.append({"key": key, "recipe": part["recipe"], "epochs": part["epochs"], **figures, **shared})
+        for plain in part["plain"]:
+            figures = _spread(plain["test_accuracies"][-1:], [plain["seconds"]], centre=median)
+            rows.append({"key": "plain", "recipe": "", "epochs": len(plain["test_accuracies"]), **figures, **shared})
     return rows
 
 

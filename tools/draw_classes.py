@@ -102,9 +102,9 @@ def _draw_cat() -> Image.Image:
     pen.oval(16, 13, 20, 15, fur)
     for x in (13, 16, 19):
         pen.line((x, 6, x, 9), 1.1, stripe)
-    for x in (11.6, 20.4):
-        pen.oval(x, 12.6, 3.6, 3.8, (206, 214, 120))
-        pen.oval(x, 12.6, 1.3, 3.4, INK)
+    for middle in (11.6, 20.4):
+        pen.oval(middle, 12.6, 3.6, 3.8, (206, 214, 120))
+        pen.oval(middle, 12.6, 1.3, 3.4, INK)
     pen.oval(16, 17.4, 8, 4.6, WHITE)
     pen.shape("14.8,15.4 17.2,15.4 16,17", BRICK)
     pen.line((8, 17, 13, 17.4), 0.5, WHITE)
