@@ -7,6 +7,7 @@ from training.views import (
     curves,
     datasets,
     imports,
+    learn,
     packages,
     queues,
     run_actions,
@@ -17,6 +18,7 @@ from training.views import (
 )
 
 urlpatterns = [
+    path("learn/", learn.LearnView.as_view(), name="learn"),
     path("training/", run_lists.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
     path("training/cancel/", run_lists.RunsCancelView.as_view(), name="runs_cancel"),
