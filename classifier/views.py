@@ -1,4 +1,4 @@
-"""Pages about pictures: classify, history, one prediction. Everything here belongs to the person who asks."""
+"""Pages about pictures: classify, and one prediction. Everything here belongs to the person who asks."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from classifier.answers import Answer, history_page, model_card
+from classifier.answers import Answer, model_card
 from classifier.choices import Source
-from classifier.forms import HistoryFilterForm, LabelForm, PicturesForm
+from classifier.forms import LabelForm, PicturesForm
 from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
 from classifier.neighbours import has_bank
 from classifier.originals import OriginalsNotKeptError, delete_original, find_original
-from classifier.querysets import PredictionQuerySet, Wanted
+from classifier.querysets import PredictionQuerySet
 from classifier.sending import send_original, send_thumbnail
 from classifier.services import Upload, predict, set_label
 from classifier.uploads import bound_form
@@ -120,33 +119,6 @@ def _one_answer(request: HttpRequest) -> HttpResponse:
     if answer.retry_after is not None:
         response.headers["Retry-After"] = str(answer.retry_after)
     return response
-
-
-@login_required
-@never_cache
-@require_GET
-def history(request: HttpRequest) -> HttpResponse:
-    """List one's own predictions, newest first, a page at a time."""
-    champion = ModelVersion.objects.champion()
-    form = HistoryFilterForm(request.GET, class_keys=champion.class_keys if champion else [])
-    wanted = form.cleaned_data if form.is_valid() else {}
-    found = Wanted(class_key=wanted.get("class_key", ""), search=wanted.get("name", ""))
-    before, after = _key(request, "before"), _key(request, "after")
-    page = history_page(predictions=_own(request).matching(found), before=before, after=after)
-    exported = {name: value for name, value in (("class", found.class_key), ("search", found.search)) if value}
-    context = {
-        "page": page,
-        "form": form,
-        "filtered": any([*wanted.values(), before, after]),
-        "export_query": urlencode(exported),
-    }
-    return render(request, "classifier/history.html", context)
-
-
-def _key(request: HttpRequest, name: str) -> int | None:
-    """Read a primary key from the address; anything else counts as absent."""
-    raw = request.GET.get(name, "")
-    return int(raw) if raw.isascii() and raw.isdecimal() and len(raw) < 20 and int(raw) <= _LARGEST_KEY else None
 
 
 @login_required

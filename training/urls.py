@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from training.views import datasets, imports, packages, queues, run_actions, runs, versions, workers
+from training.views import datasets, imports, learn, packages, queues, run_actions, runs, versions, workers
 
 urlpatterns = [
+    path("learn/", learn.LearnView.as_view(), name="learn"),
     path("training/", runs.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
     path("training/queue/pause/", queues.QueuePauseView.as_view(), name="queue_pause"),

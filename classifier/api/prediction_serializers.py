@@ -40,6 +40,7 @@ class FilterSerializer(StrictSerializer):
         required=False, max_length=_LONGEST_KEY, help_text="Key of the class that one gave."
     )
     labelled = serializers.BooleanField(required=False, help_text="Whether one gave any.")
+    right = serializers.BooleanField(required=False, help_text="Whether the class that one gave is the one answered.")
     out_of_distribution = serializers.BooleanField(
         required=False, help_text="Whether the picture may show none of the classes."
     )

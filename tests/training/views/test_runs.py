@@ -211,7 +211,7 @@ class TestPage:
         first, second = TrainingRunFactory.create_batch(2)
         waiting = text_of(trainer.get(reverse("run", args=[second.pk])))
         assert "no training worker is running" in waiting
-        monkeypatch.setattr("training.services.waiting.count_training_workers", lambda: 1)
+        monkeypatch.setattr("training.services.waiting.count_training_lanes", lambda: 1)
         assert "one waiting run is before it" in text_of(trainer.get(reverse("run", args=[second.pk])))
         assert "A training worker takes it in a moment." in text_of(trainer.get(reverse("run", args=[first.pk])))
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from classifier.archives import Survey, read_entries, survey_archive
-from classifier.batch_engine import EngineWork, hold_engine
-from classifier.batch_keeper import Keeper
-from classifier.batch_metrics import measure_batch
-from classifier.batch_pipeline import CORES, Pipeline
-from classifier.batch_rows import RowWriter
+from classifier.batches.engine import EngineWork, hold_engine
+from classifier.batches.keeper import Keeper
+from classifier.batches.metrics import measure_batch
+from classifier.batches.pipeline import CORES, Pipeline
+from classifier.batches.rows import RowWriter
 from classifier.inference import ModelNotReady, champion_slot, load_predictor, predictor
 from classifier.models import BatchJob
 from training.publishing import do_beside_lease, insist

@@ -202,6 +202,9 @@ class TestReading:
         assert listed("errors=1") == [12]
         assert listed("class=automobile") == [1, 11]
         assert listed("class=unicorn") == []
+        job.items.filter(index__in=[2, 3]).update(confidence=0.25, expected_key="cat")
+        assert listed("confidence_max=0.5") == [2, 3]
+        assert (listed("right=true"), listed("right=false")) == ([3], [2])
 
     def test_names_and_errors_are_in_the_language_asked_for(
         self, program: Program, user: User, champion: ModelVersion

@@ -9,7 +9,7 @@ import pytest
 from pytest_django import Settings
 
 from cifarsite.accounts.models import User
-from classifier import batch_engine
+from classifier.batches import engine
 from classifier.models import BatchJob
 from classifier.runner import execute_batch
 from tests.classifier.archive_makers import BROKEN, pictures, request
@@ -44,12 +44,12 @@ def test_the_engine_answers_as_openvino_does(user: User, trained: ModelVersion, 
     files = {**{f"{key}/{name}": data for name, data in pictures(30).items()}, "bad.png": BROKEN, "empty.png": b""}
     settings.INFERENCE_PRECISION = "f32"
     by_engine = {}
-    for engine in ("openvino", "torch"):
-        settings.BATCH_ENGINE = engine
+    for kind in ("openvino", "torch"):
+        settings.BATCH_ENGINE = kind
         job = carry_out(user, files)
         assert (job.status, job.progress_done, job.error_count, job.labelled_count) == ("succeeded", 32, 2, 30)
         assert (job.model_version, job.metrics["count"]) == (trained, 30)
-        by_engine[engine] = list(job.items.order_by("index"))
+        by_engine[kind] = list(job.items.order_by("index"))
     for mine, theirs in zip(by_engine["torch"], by_engine["openvino"], strict=True):
         fields = ("index", "name", "class_key", "error_code", "error_detail", "expected_key")
         assert [getattr(mine, field) for field in fields] == [getattr(theirs, field) for field in fields]
@@ -61,7 +61,7 @@ def test_an_engine_that_cannot_answer_fails_the_batch(
     user: User, trained: ModelVersion, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.BATCH_ENGINE = "torch"
-    monkeypatch.setattr(batch_engine, "engine_command", lambda *_arguments: ["/bin/true"])
+    monkeypatch.setattr(engine, "engine_command", lambda *_arguments: ["/bin/true"])
     job = carry_out(user, pictures(2))
     assert (job.status, job.reason, job.items.count()) == (JobStatus.FAILED, Reason.ERROR, 0)
 
@@ -85,8 +85,8 @@ def test_what_answers(
 ) -> None:
     chosen, gpus, is_free = place
     settings.BATCH_ENGINE = chosen
-    monkeypatch.setattr(batch_engine, "list_gpus", lambda: (Gpu("0", "card"),) * gpus)
+    monkeypatch.setattr(engine, "list_gpus", lambda: (Gpu("0", "card"),) * gpus)
     held = HeldDevices(ids=("0",)) if is_free else None
-    monkeypatch.setattr(batch_engine, "hold_devices", lambda _count: nullcontext(held))
-    with batch_engine.hold_engine() as environment:
+    monkeypatch.setattr(engine, "hold_devices", lambda _count: nullcontext(held))
+    with engine.hold_engine() as environment:
         assert environment == expected

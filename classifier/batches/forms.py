@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from classifier.answers import LEANING
 from training.class_names import display_name
+
+_WANTED: Final[dict[str, dict[str, Any]]] = {
+    "errors": {"only_errors": True},
+    "unsure": {"confidence_max": LEANING},
+    "wrong": {"right": False},
+}
 
 
 class ItemFilterForm(forms.Form):
@@ -24,11 +31,15 @@ class ItemFilterForm(forms.Form):
         widget.choices = [
             ("", _("All pictures")),
             ("errors", _("Those that could not be read")),
+            ("unsure", _("Unsure answers")),
+            ("wrong", _("Answers unlike the label")),
             *((f"class:{key}", display_name(key)) for key in class_keys),
         ]
 
     @property
     def wanted(self) -> dict[str, Any]:
-        """What `item_page` is to be told."""
-        shown = self.cleaned_data["show"] if self.is_valid() else ""
-        return {"only_errors": shown == "errors", "class_key": shown.removeprefix("class:") if ":" in shown else ""}
+        """What `item_page` is to show."""
+        shown: str = self.cleaned_data["show"] if self.is_valid() else ""
+        if shown.startswith("class:"):
+            return {"class_key": shown.removeprefix("class:")}
+        return _WANTED.get(shown, {})

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from classifier.batch_bodies import error_text
+from classifier.batches.bodies import error_text
 from classifier.models import BatchItem, BatchJob
 
 ITEMS_PAGE: Final = 50
@@ -40,18 +40,20 @@ class ItemPage:
         return f"{len(self.lines)}-{self.later or 0}"
 
 
-def item_page(job: BatchJob, *, start: int, only_errors: bool, class_key: str) -> ItemPage:
+def item_page(job: BatchJob, *, start: int, wanted: dict[str, Any]) -> ItemPage:
     """Cut one page out of a batch's answers by place, so that no page is slower than the first.
 
     Args:
         job: The batch.
         start: The first place that is shown.
-        only_errors: Whether only what could not be read is shown.
-        class_key: Or only the answers of one class; "" for all.
+        wanted: Which ones are shown, as `of_interest` takes it.
     """
-    wanted = BatchItem.objects.filter(batch=job).of_interest(only_errors=only_errors, class_key=class_key)
-    rows = list(wanted.filter(index__gte=start).defer("probabilities").order_by("index")[: ITEMS_PAGE + 1])
-    before = list(wanted.filter(index__lt=start).order_by("-index").values_list("index", flat=True)[:ITEMS_PAGE])
+    found = BatchItem.objects.filter(batch=job).of_interest(**wanted)
+    rows = list(found.filter(index__gte=start).defer("probabilities").order_by("index")[: ITEMS_PAGE + 1])
+    before: list[int] = []
+    if start:
+        earlier = found.filter(index__lt=start).order_by("-index")
+        before = list(earlier.values_list("index", flat=True)[:ITEMS_PAGE])
     return ItemPage(
         lines=[ItemLine(item, error_text(item) if item.error_code else "") for item in rows[:ITEMS_PAGE]],
         earlier=before[-1] if before else None,

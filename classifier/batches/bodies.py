@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from classifier.batch_waiting import describe_batch_waiting
+from classifier.batches.waiting import describe_batch_waiting
 from classifier.images import refusal_text
 from classifier.models import BatchItem, BatchJob
-from training.api.files import harmless_cell
+from training.api.files import csv_text, harmless_cell
 from training.class_names import display_name
 from training.models import Transition
 
@@ -97,9 +95,9 @@ def error_text(item: BatchItem) -> str:
 def csv_lines(job: BatchJob) -> Iterator[str]:
     """Yield the answers as CSV with a heading, a page of rows at a time; memory stays flat."""
     keys = job.class_keys
-    yield _to_csv([[*_COLUMNS, *(f"p_{key}" for key in keys)]])
+    yield csv_text([[*_COLUMNS, *(f"p_{key}" for key in keys)]])
     for page in _pages(job):
-        yield _to_csv([_csv_row(item, classes=len(keys)) for item in page])
+        yield csv_text([_csv_row(item, classes=len(keys)) for item in page])
 
 
 def json_lines(job: BatchJob) -> Iterator[str]:
@@ -129,9 +127,3 @@ def _csv_row(item: BatchItem, *, classes: int) -> list[object]:
         error_text(item) if item.error_code else "",
         *shares,
     ]
-
-
-def _to_csv(rows: list[list[object]]) -> str:
-    stream = io.StringIO(newline="")
-    csv.writer(stream).writerows(rows)
-    return stream.getvalue()

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from django.http import StreamingHttpResponse
-from django.utils.translation import get_language, override
 
 from classifier.models import BatchJob
 from training.api.files import send_stream
@@ -31,15 +30,5 @@ def download(job: BatchJob, lines: Callable[[BatchJob], Iterator[str]], *, form:
         lines: Yields parts of the file.
         form: Its kind.
     """
-    told = _told_in(get_language(), lines(job))
-    return send_stream(told, content_type=f"{form.media_type}; charset=utf-8", name=f"batch-{job.pk}.{form.ending}")
-
-
-def _told_in(language: str | None, lines: Iterator[str]) -> Iterator[str]:
-    """Keep to a language after the view has answered: what is streamed is made later."""
-    while True:
-        with override(language):
-            part = next(lines, None)
-        if part is None:
-            return
-        yield part
+    name = f"batch-{job.pk}.{form.ending}"
+    return send_stream(lines(job), content_type=f"{form.media_type}; charset=utf-8", name=name)

@@ -12,9 +12,9 @@ from django.conf import settings
 from django.utils import translation
 
 from classifier.archives import Survey, archive_limits
-from classifier.batch_metrics import measure_batch
-from classifier.batch_pipeline import Answered
-from classifier.batch_rows import RowWriter
+from classifier.batches.metrics import measure_batch
+from classifier.batches.pipeline import Answered
+from classifier.batches.rows import RowWriter
 from classifier.images import refusal_of
 from classifier.models import BatchJob
 from training.choices import JobStatus, Reason

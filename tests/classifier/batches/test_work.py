@@ -15,10 +15,10 @@ from kombu.exceptions import OperationalError
 from pytest_django import DjangoCaptureOnCommitCallbacks, Settings
 
 from cifarsite.accounts.models import User
-from classifier import batch_work
 from classifier.archives import ArchiveRejected, Survey, survey_archive
-from classifier.batch_rows import RowWriter
-from classifier.batch_services import cancel_batch, delete_batch, resume_batch
+from classifier.batches import work
+from classifier.batches.rows import RowWriter
+from classifier.batches.services import cancel_batch, delete_batch, resume_batch
 from classifier.inference import champion_slot
 from classifier.models import BatchItem, BatchJob
 from classifier.runner import execute_batch, execute_next_batch
@@ -162,7 +162,7 @@ class TestWork:
         self, user: User, champion: ModelVersion, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         job = request(user, pictures(40))
-        monkeypatch.setattr(batch_work, "ROWS", 1)
+        monkeypatch.setattr(work, "ROWS", 1)
         stop_after(monkeypatch, writes=2)
         job = carry_out(job)
         assert (job.status, job.attempts) == ("queued", 0)
@@ -204,7 +204,7 @@ class TestWork:
             write(writer)
             BatchJob.request_cancel(job.pk, by=user)
 
-        monkeypatch.setattr(batch_work, "ROWS", 1)
+        monkeypatch.setattr(work, "ROWS", 1)
         monkeypatch.setattr(RowWriter, "write", write_and_cancel)
         execute_batch(job.pk, timings=Timings(poll=0.0))
         job = BatchJob.objects.get(pk=job.pk)
@@ -226,8 +226,8 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, *, writes: int) -> None:
             worker_stopping.set()
 
     monkeypatch.setattr(RowWriter, "write", write_and_stop)
-    monkeypatch.setattr("classifier.batch_pipeline._MOST_PICTURES", 4)
-    monkeypatch.setattr("classifier.batch_pipeline.BATCH", 2)
+    monkeypatch.setattr("classifier.batches.pipeline._MOST_PICTURES", 4)
+    monkeypatch.setattr("classifier.batches.pipeline.BATCH", 2)
 
 
 class TestModel:
@@ -281,7 +281,7 @@ class TestArchive:
         file = artifacts_root / job.archive
         file.write_bytes(file.read_bytes()[: 2 * 1024 + 700])
         survey = Survey(5, survey_archive(file, seconds=0.0).labels)
-        monkeypatch.setattr(batch_work, "survey_archive", lambda _path, **_options: survey)
+        monkeypatch.setattr(work, "survey_archive", lambda _path, **_options: survey)
         job = carry_out(job)
         assert (job.status, job.reason) == ("failed", Reason.BAD_ARCHIVE)
         assert "cut short" in job.detail

@@ -18,16 +18,17 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from classifier.archives import ArchiveRejected
-from classifier.batch_bodies import csv_lines, json_lines
-from classifier.batch_downloads import CSV, JSON_LINES, download
-from classifier.batch_forms import ItemFilterForm
-from classifier.batch_pages import BATCHES_PAGE, item_page
-from classifier.batch_services import cancel_batch, delete_batch, request_batch, resume_batch
-from classifier.batch_uploads import ARCHIVE, FILES, BatchReceiver, receive_batch
-from classifier.batch_waiting import describe_batch_waiting
+from classifier.batches.bodies import csv_lines, json_lines
+from classifier.batches.downloads import CSV, JSON_LINES, download
+from classifier.batches.forms import ItemFilterForm
+from classifier.batches.pages import BATCHES_PAGE, item_page
+from classifier.batches.services import cancel_batch, delete_batch, request_batch, resume_batch
+from classifier.batches.uploads import ARCHIVE, FILES, BatchReceiver, receive_batch
+from classifier.batches.waiting import describe_batch_waiting
 from classifier.choices import Source
 from classifier.models import BatchJob
 from classifier.querysets import BatchJobQuerySet
+from training.choices import JobStatus
 from training.exceptions import ServiceError
 from training.models import ModelVersion
 from training.pace import elapsed_seconds
@@ -89,10 +90,16 @@ def _take(request: HttpRequest, receiver: BatchReceiver) -> HttpResponseBase:
 
 def _list(request: HttpRequest, *, problem: str = "", status: int = 200) -> HttpResponse:
     jobs = _own(request).defer("model_version__manifest", "log_tail")
+    asked = request.GET.get("status", "")
+    state = asked if asked in JobStatus.values else ""
+    if state:
+        jobs = jobs.filter(status=state)
     page = Paginator(jobs, BATCHES_PAGE).get_page(request.GET.get("page"))
     context = {
         "page_obj": page,
         "jobs": page.object_list,
+        "status": state,
+        "statuses": JobStatus.choices,
         "poll": min((poll_seconds(job) for job in page.object_list if not job.is_terminal), default=0),
         "problem": problem,
         "has_champion": ModelVersion.objects.champion() is not None,
@@ -134,7 +141,7 @@ def _describe(request: HttpRequest, job: BatchJob) -> dict[str, Any]:
     return {
         "job": job,
         "form": form,
-        "page": item_page(job, start=min(place, _LARGEST_PLACE), **form.wanted),
+        "page": item_page(job, start=min(place, _LARGEST_PLACE), wanted=form.wanted),
         "start": place,
         "shown": form.cleaned_data.get("show", ""),
         "poll": poll_seconds(job),

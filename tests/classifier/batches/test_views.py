@@ -100,6 +100,18 @@ class TestPage:
         assert "No picture fits this filter." in text(client, f"/batches/{job.pk}/?show=errors")
         assert text(client, f"/batches/{job.pk}/?start=x&show={'y' * 100}")
 
+    def test_unsure_and_wrong_answers_are_found(self, client: Client, user: User, champion: ModelVersion) -> None:
+        job = done(user, {"cat/a.png": picture(3), "cat/b.png": picture(5), "cat/c.png": BROKEN, "d.png": picture(3)})
+        job.items.filter(name="d.png").update(confidence=0.4)
+        unsure, wrong = (text(client, f"/batches/{job.pk}/?show={show}") for show in ("unsure", "wrong"))
+        assert ["a.png" in unsure, "b.png" in unsure, "c.png" in unsure, "d.png" in unsure] == [
+            False,
+            False,
+            False,
+            True,
+        ]
+        assert ["a.png" in wrong, "b.png" in wrong, "c.png" in wrong, "d.png" in wrong] == [False, True, False, False]
+
     def test_the_fragment_is_asked_for_until_the_end(self, client: Client, user: User, champion: ModelVersion) -> None:
         job = request(user, pictures(3))
         shown = text(client, f"/batches/{job.pk}/")
@@ -134,6 +146,13 @@ class TestPage:
             shown = text(client, "/batches/")
         assert shown.count('class="row-link"') == 3
         assert "hx-get" not in shown.partition('id="batch-list"')[2].partition(">")[0]
+
+    def test_the_list_keeps_one_state(self, client: Client, user: User, champion: ModelVersion) -> None:
+        ended, waiting = done(user, pictures(1)), request(user, pictures(1))
+        assert f'id="batch-{ended.pk}"' in text(client, "/batches/?status=succeeded")
+        assert f'id="batch-{waiting.pk}"' not in text(client, "/batches/?status=succeeded")
+        assert "No batch is in this state" in text(client, "/batches/?status=failed")
+        assert f'id="batch-{waiting.pk}"' in text(client, "/batches/?status=nonsense")
 
     def test_french(self, client: Client, user: User, champion: ModelVersion) -> None:
         job = done(user, {"a.png": picture(3), "b.png": b""})

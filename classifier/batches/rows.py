@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from django.db import transaction
 
-from classifier.batch_pipeline import Answered
+from classifier.batches.pipeline import Answered
 from classifier.labels import Labels, find_expected
 from classifier.models import BatchItem, BatchJob
 
