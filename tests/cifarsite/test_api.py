@@ -450,6 +450,7 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         "/queues/{name}/unpause": {"post"},
         "/ready": {"get"},
         "/runs": {"get", "post"},
+        "/runs/compare": {"get"},
         "/runs/{id}": {"get", "patch"},
         "/runs/{id}/cancel": {"post"},
         "/runs/{id}/clone": {"post"},

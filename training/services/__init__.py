@@ -1,6 +1,15 @@
 """What may be asked of the training application. Pages, the API, the admin and commands all call these."""
 
 from training.services.access import may_steer
+from training.services.comparison import (
+    FEWEST_COMPARED,
+    MOST_COMPARED,
+    ComparedFigure,
+    ComparedSetting,
+    Comparison,
+    ComparisonError,
+    compare_runs,
+)
 from training.services.datasets import accept_copies, record_checks
 from training.services.imports import cancel_import, request_import
 from training.services.packages import (
@@ -21,7 +30,13 @@ from training.services.versions import LONGEST_REASON, install_champion, promote
 from training.services.waiting import Waiting, WaitsFor, describe_waiting
 
 __all__ = [
+    "FEWEST_COMPARED",
     "LONGEST_REASON",
+    "MOST_COMPARED",
+    "ComparedFigure",
+    "ComparedSetting",
+    "Comparison",
+    "ComparisonError",
     "ImportedPackage",
     "QueueState",
     "Waiting",
@@ -30,6 +45,7 @@ __all__ = [
     "cancel_import",
     "cancel_run",
     "clone_run",
+    "compare_runs",
     "describe_waiting",
     "export_package",
     "extend_run",
