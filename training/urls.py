@@ -11,6 +11,7 @@ from training.views import (
     packages,
     queues,
     run_actions,
+    run_lists,
     runs,
     versions,
     workers,
@@ -18,8 +19,9 @@ from training.views import (
 
 urlpatterns = [
     path("learn/", learn.LearnView.as_view(), name="learn"),
-    path("training/", runs.RunListView.as_view(), name="runs"),
+    path("training/", run_lists.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
+    path("training/cancel/", run_lists.RunsCancelView.as_view(), name="runs_cancel"),
     path("training/compare/", comparison.RunCompareView.as_view(), name="run_compare"),
     path("training/compare/curves.json", curves.ComparedCurvesView.as_view(), name="run_compare_curves"),
     path("training/queue/pause/", queues.QueuePauseView.as_view(), name="queue_pause"),

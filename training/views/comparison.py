@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from django.views.generic import TemplateView
 
 from training.engine.fields import FIELDS
 from training.engine_texts import show_value, translate
-from training.services import ComparedFigure, ComparedSetting, Comparison, ComparisonError, compare_runs
+from training.exceptions import ServiceError
+from training.services import ComparedFigure, ComparedSetting, Comparison, compare_runs
 from training.views.access import PageAccessMixin
 from training.views.charts import charts_of_several_runs
+from training.views.numbers import read_numbers
 from training.views.progress import poll_seconds
 
 _FIGURES: Final = {
@@ -29,7 +29,6 @@ _FIGURES: Final = {
     "wall_seconds": ("duration", gettext_noop("Training time")),
     "parameters": ("count", gettext_noop("Parameters")),
 }
-_NUMBER: Final = re.compile("[0-9]{1,18}")
 
 
 class RunCompareView(PageAccessMixin, TemplateView):
@@ -41,8 +40,8 @@ class RunCompareView(PageAccessMixin, TemplateView):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ANN401  # Django's own
         """Show them, or say why they cannot be compared."""
         try:
-            comparison = compare_runs(numbers=read_numbers(request))
-        except ComparisonError as error:
+            comparison = compare_runs(numbers=read_numbers(request.GET))
+        except ServiceError as error:
             return self.render_to_response(self.get_context_data(refusal=str(error)), status=error.status)
         return self.render_to_response(self.get_context_data(**self._arrange(comparison)))
 
@@ -60,19 +59,6 @@ class RunCompareView(PageAccessMixin, TemplateView):
             "points": sum(comparison.epochs),
             "poll": min((poll_seconds(run) for run in comparison.runs if not run.is_terminal), default=0) * 2,
         }
-
-
-def read_numbers(request: HttpRequest) -> list[int]:
-    """Return the numbers of runs that the address names.
-
-    Raises:
-        ComparisonError: one is none.
-    """
-    texts = request.GET.getlist("run")
-    for text in texts:
-        if not _NUMBER.fullmatch(text):
-            raise ComparisonError(_("“%(text)s” is no number of a run.") % {"text": text[:40]})
-    return [int(text) for text in texts]
 
 
 def _setting_row(setting: ComparedSetting) -> dict[str, Any]:

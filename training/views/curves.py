@@ -11,10 +11,11 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import View
 
+from training.exceptions import ServiceError
 from training.models import EpochMetric, TrainingRun
-from training.services import ComparisonError, compare_runs
+from training.services import compare_runs
 from training.views.access import PageAccessMixin
-from training.views.comparison import read_numbers
+from training.views.numbers import read_numbers
 
 _COLUMNS: Final = (
     "phase",
@@ -49,8 +50,8 @@ class ComparedCurvesView(PageAccessMixin, View):
     def get(self, request: HttpRequest) -> JsonResponse:
         """Return the columns of each run."""
         try:
-            comparison = compare_runs(numbers=read_numbers(request))
-        except ComparisonError as error:
+            comparison = compare_runs(numbers=read_numbers(request.GET))
+        except ServiceError as error:
             return JsonResponse({"detail": str(error)}, status=error.status)
         return JsonResponse({"runs": _curves_of(comparison.runs)})
 

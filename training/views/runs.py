@@ -1,4 +1,4 @@
-"""Pages of training runs: the list, the form, and the page on which a run is watched."""
+"""Pages of training runs: the form of a new one, and the page on which a run is watched."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.http import HttpResponse
 from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.generic import DetailView, FormView, ListView
+from django.views.generic import DetailView, FormView
 
 from training.choices import JobStatus, QueueName
 from training.controls import find_counterpart, measure_difference
@@ -28,38 +28,11 @@ from training.views.access import PageAccessMixin
 from training.views.charts import charts_of_one_run
 from training.views.notices import warn_when_unheard
 from training.views.progress import poll_seconds, state_key
-from training.views.queries import history_of, runs_for_list, runs_for_page, runs_that_go_on
+from training.views.queries import history_of, runs_for_page, runs_that_go_on
 from training.views.reports import build_report
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
-
-
-class RunListView(PageAccessMixin, ListView[TrainingRun]):
-    """All runs, the newest first; `?status=` keeps one state."""
-
-    permission_required = "training.view_trainingrun"
-    template_name = "training/runs.html"
-    context_object_name = "runs"
-    paginate_by = 20
-
-    def get_queryset(self) -> QuerySet[TrainingRun]:
-        """Return the runs of the chosen state, of every state without a choice."""
-        status = self.request.GET.get("status", "")
-        runs = runs_for_list()
-        return runs.filter(status=status) if status in JobStatus.values else runs
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the states to choose from, why runs wait, and how soon the page shall refresh itself."""
-        context = super().get_context_data(**kwargs)
-        status = self.request.GET.get("status", "")
-        context["status"] = status if status in JobStatus.values else ""
-        context["statuses"] = JobStatus.choices
-        context["poll"] = min((poll_seconds(run) for run in context["runs"] if not run.is_terminal), default=0) * 2
-        context["pause"] = find_pause(QueueName.TRAINING)
-        waiting = describe_waiting(context["runs"])
-        context["lines"] = [(run, waiting.get(run.pk)) for run in context["runs"]]
-        return context
 
 
 class RunCreateView(PageAccessMixin, FormView[RunForm]):
