@@ -13,12 +13,12 @@ from django.apps import apps
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.models import ApiToken, Notification, User
 from classifier.sharing import share_prediction
 from tests.api_fixtures import make_token
-from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, UserFactory
+from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, TrainingRunFactory, UserFactory
 from training.choices import JobStatus
-from training.models import ModelVersion
+from training.models import ModelVersion, TrainingRun
 
 pytestmark = pytest.mark.django_db
 
@@ -59,6 +59,11 @@ def token_of(owner: User) -> object:
     return ApiToken.objects.get(user=owner).token_key
 
 
+def notification_of(owner: User) -> object:
+    TrainingRun.request_cancel(TrainingRunFactory.create(owner=owner).pk)
+    return Notification.objects.get(owner=owner).pk
+
+
 PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/": prediction_of,
     "history/<int:pk>/thumbnail.jpg": prediction_of,
@@ -72,6 +77,8 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
+    "notifications/<int:pk>/read/": notification_of,
+    "api/v1/notifications/<int:pk>/read": notification_of,
     "api/v1/tokens/<slug:key>": token_of,
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,

@@ -12,7 +12,7 @@ from training.services.comparison import (
     compare_runs,
 )
 from training.services.datasets import accept_copies, record_checks
-from training.services.imports import cancel_import, request_import
+from training.services.imports import cancel_import, prepare_import, queue_import, request_import
 from training.services.packages import (
     ImportedPackage,
     export_package,
@@ -68,7 +68,9 @@ __all__ = [
     "list_queues",
     "may_steer",
     "pause_queue",
+    "prepare_import",
     "promote_version",
+    "queue_import",
     "record_checks",
     "register_import",
     "request_control",
