@@ -103,7 +103,7 @@ def test_filters_stay_in_the_address(page: Page, ada: User, dataset: Dataset) ->
     kept = TrainingRunFactory.create(dataset=dataset, recipe="accurate")
     sign_in(page, "ada", PASSWORD)
     page.goto("/training/")
-    page.get_by_label("Recipe", exact=True).select_option("accurate")
+    page.locator("#id_recipe").select_option("accurate")
     page.get_by_role("button", name="Filter", exact=True).click()
     expect(page).to_have_url(re.compile("recipe=accurate"))
     expect(page.locator("[data-shortcut-row]")).to_have_count(1)
