@@ -72,7 +72,14 @@ def test_who_may_not_look_at_data_sees_no_photograph(client: Client, db: None) -
 
 
 def measurement(seconds: float, accuracy: float, **changes: Any) -> Measurement:
-    fields: dict[str, Any] = {"lowest": accuracy, "highest": accuracy, "n": 1, "processor": "", "threads": 1, "precision": ""}
+    fields: dict[str, Any] = {
+        "lowest": accuracy,
+        "highest": accuracy,
+        "n": 1,
+        "processor": "",
+        "threads": 1,
+        "precision": "",
+    }
     fields |= {"key": "", "images": 1, "command": "", **changes}
     return Measurement(seconds=seconds, accuracy=accuracy, **fields)
 
