@@ -42,7 +42,7 @@ def test_the_page_shows_who_one_is(django_assert_num_queries: Any) -> None:
     person = Person("trainer", username="ada")
     with django_assert_num_queries(8):
         shown = text_of(person.get("/account/"))
-    for words in ("ada", "trainer", "Language and time", "Security", "Webhook", "Your data"):
+    for words in ("ada", "trainer", "Preferences", "Security", "Webhook", "Your data"):
         assert words in shown
 
 
