@@ -48,7 +48,7 @@ def fill(owner: User) -> dict[str, Any]:
 def archive_of(person: Person) -> zipfile.ZipFile:
     response = person.get("/account/data.zip")
     assert response.headers["Content-Type"] == "application/zip"
-    return zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content)))
+    return zipfile.ZipFile(io.BytesIO(response.getvalue()))
 
 
 def lines(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
