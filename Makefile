@@ -67,7 +67,7 @@ COMPILE = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global
 		requirements/$$1.in --output-file requirements/$$1.txt $${2:+--constraint $$2}; }
 
 lock: install-dev ## rewrite the hashed locks from requirements/*.in (UPGRADE=--upgrade takes newer versions)
-	@$(COMPILE); compile dev; for name in worker base mlflow albumentations; do compile $$name requirements/dev.txt; done
+	@$(COMPILE); compile dev; for name in worker base mlflow albumentations notebooks; do compile $$name requirements/dev.txt; done
 
 mlflow: install-worker ## open the full MLflow interface on the same runs (MLFLOW_PORT=5000)
 	@store="$$($(call setting,MLFLOW_TRACKING_URI))"; case "$$store" in \

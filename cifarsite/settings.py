@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "cifarsite.compression.PageCompressionMiddleware",
     "cifarsite.content_policy.ContentPolicyMiddleware",
     "cifarsite.overload.OverloadMiddleware",  # before all that costs something; refusals have the headers of the above
     "cifarsite.conditional.ApiConditionalGetMiddleware",

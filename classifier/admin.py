@@ -15,7 +15,7 @@ from django.urls import URLPattern, path
 from django.utils.translation import gettext_lazy, ngettext
 
 from classifier.archives import ArchiveRejected
-from classifier.batch_services import cancel_batch, request_batch
+from classifier.batches.services import cancel_batch, request_batch
 from classifier.choices import Source
 from classifier.models import BatchJob, Prediction
 from training.admin.base import ReadOnlyAdmin, asker

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from django.db.models import F
+from django.db.models import Count, F, Max
 
 from classifier.models import Prediction
 from classifier.querysets import PredictionQuerySet, Wanted
@@ -30,6 +30,11 @@ def read_predictions(*, owner: User, keys: Iterable[int]) -> list[Prediction]:
     return list(Prediction.objects.owned_by(owner).for_list().filter(pk__in=list(keys)).order_by("-pk"))
 
 
+def find_prediction(*, owner: User, pk: int) -> Prediction | None:
+    """Return one of the owner's predictions with its model version and what the model saw, as its page shows it."""
+    return Prediction.objects.owned_by(owner).for_page().filter(pk=pk).first()
+
+
 def iterate_predictions(*, owner: User, wanted: Wanted) -> Iterator[list[Prediction]]:
     """Yield the owner's predictions that are wanted, the newest first, some at a time: memory stays flat."""
     found = find_predictions(owner=owner, wanted=wanted).order_by("-pk").values_list("pk", flat=True)
@@ -37,6 +42,12 @@ def iterate_predictions(*, owner: User, wanted: Wanted) -> Iterator[list[Predict
     while keys:
         yield read_predictions(owner=owner, keys=keys)
         keys = list(found.filter(pk__lt=keys[-1])[:_READ_AT_ONCE])
+
+
+def count_predictions(*, owner: User, wanted: Wanted) -> tuple[int, int | None]:
+    """Return how many of the owner's predictions are wanted, and the largest of their keys."""
+    found = find_predictions(owner=owner, wanted=wanted).order_by().aggregate(count=Count("pk"), newest=Max("pk"))
+    return found["count"], found["newest"]
 
 
 def class_keys_of(predictions: Sequence[Prediction]) -> dict[int, list[str]]:

@@ -2,16 +2,33 @@
 
 from django.urls import path
 
-from training.views import datasets, imports, packages, queues, run_actions, runs, versions, workers
+from training.views import (
+    comparison,
+    curves,
+    datasets,
+    imports,
+    learn,
+    packages,
+    queues,
+    run_actions,
+    run_lists,
+    runs,
+    versions,
+    workers,
+)
 
 urlpatterns = [
-    path("training/", runs.RunListView.as_view(), name="runs"),
+    path("learn/", learn.LearnView.as_view(), name="learn"),
+    path("training/", run_lists.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
+    path("training/cancel/", run_lists.RunsCancelView.as_view(), name="runs_cancel"),
+    path("training/compare/", comparison.RunCompareView.as_view(), name="run_compare"),
+    path("training/compare/curves.json", curves.ComparedCurvesView.as_view(), name="run_compare_curves"),
     path("training/queue/pause/", queues.QueuePauseView.as_view(), name="queue_pause"),
     path("training/queue/go-on/", queues.QueueUnpauseView.as_view(), name="queue_unpause"),
     path("training/<int:pk>/", runs.RunView.as_view(), name="run"),
     path("training/<int:pk>/live/", runs.RunLiveView.as_view(), name="run_live"),
-    path("training/<int:pk>/curve.json", runs.RunCurveView.as_view(), name="run_curve"),
+    path("training/<int:pk>/curve.json", curves.RunCurveView.as_view(), name="run_curve"),
     path("training/<int:pk>/control/", run_actions.RunControlView.as_view(), name="run_control"),
     path("training/<int:pk>/cancel/", run_actions.RunCancelView.as_view(), name="run_cancel"),
     path("training/<int:pk>/resume/", run_actions.RunResumeView.as_view(), name="run_resume"),

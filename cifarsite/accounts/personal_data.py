@@ -20,7 +20,7 @@ from cifarsite.accounts.token_serializers import token_body
 from cifarsite.accounts.webhooks import notice_body
 from classifier.api.export_views import write_csv
 from classifier.api.serializers import answer_body
-from classifier.batch_bodies import batch_body, json_lines
+from classifier.batches.bodies import batch_body, json_lines
 from classifier.history import class_keys_of, iterate_predictions
 from classifier.models import BatchJob, Original, Prediction
 from classifier.querysets import Wanted

@@ -14,10 +14,11 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, Notification, User
+from classifier.sharing import share_prediction
 from tests.api_fixtures import make_token
 from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, TrainingRunFactory, UserFactory
 from training.choices import JobStatus
-from training.models import TrainingRun
+from training.models import ModelVersion, TrainingRun
 
 pytestmark = pytest.mark.django_db
 
@@ -30,8 +31,18 @@ def prediction_of(owner: User) -> object:
     return PredictionFactory.create(owner=owner).pk
 
 
+def answered_of(owner: User) -> object:
+    """One whose model is there, so that it can be asked where it looked."""
+    return PredictionFactory.create(owner=owner, model_version=ModelVersion.objects.get()).pk
+
+
 def original_of(owner: User) -> object:
     return OriginalFactory.create(prediction__owner=owner).pk
+
+
+def share_of(owner: User) -> object:
+    """A prediction with a link."""
+    return share_prediction(owner=owner, pk=PredictionFactory.create(owner=owner).pk).pk
 
 
 def batch_of(owner: User) -> object:
@@ -56,8 +67,13 @@ def notification_of(owner: User) -> object:
 PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/": prediction_of,
     "history/<int:pk>/thumbnail.jpg": prediction_of,
+    "history/<int:pk>/seen.png": prediction_of,
+    "history/<int:pk>/map/": answered_of,
+    "history/<int:pk>/map.png": answered_of,
     "history/<int:pk>/original": original_of,
     "history/<int:pk>/original/delete/": original_of,
+    "history/<int:pk>/share/": prediction_of,
+    "history/<int:pk>/share/revoke/": share_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
@@ -66,7 +82,11 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "api/v1/tokens/<slug:key>": token_of,
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,
+    "api/v1/predictions/<int:pk>/seen": prediction_of,
+    "api/v1/predictions/<int:pk>/activation_map": answered_of,
+    "api/v1/predictions/<int:pk>/activation_map.png": answered_of,
     "api/v1/predictions/<int:pk>/original": original_of,
+    "api/v1/predictions/<int:pk>/share": share_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
     **{
         f"batches/<int:pk>/{page}": batch_of
@@ -81,10 +101,10 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
 SHARED: Final = (
-    *("training/", "data/", "models/"),
+    *("training/", "data/", "models/", "shared/"),
     *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/"),
 )
-"""Beginnings of addresses of what is shared by permission; `tests/training` tests those."""
+"""Beginnings of addresses of what is shared: by permission, which `tests/training` tests, or by the owner's link."""
 
 
 def templates() -> list[str]:

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import FrameType
