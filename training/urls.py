@@ -3,6 +3,7 @@
 from django.urls import path
 
 from training.views import (
+    answers,
     comparison,
     curves,
     datasets,
@@ -41,6 +42,11 @@ urlpatterns = [
     path("models/import/", packages.PackageImportView.as_view(), name="package_import"),
     path("models/rollback/", versions.VersionRollbackView.as_view(), name="version_rollback"),
     path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),
+    path(
+        "models/<int:pk>/answers/<int:label>/<int:answer>/",
+        answers.VersionAnswersView.as_view(),
+        name="version_answers",
+    ),
     path("models/<int:pk>/promote/", versions.VersionPromoteView.as_view(), name="version_promote"),
     path("data/", datasets.DatasetListView.as_view(), name="datasets"),
     path("data/new/", imports.ImportCreateView.as_view(), name="import_new"),
@@ -49,5 +55,6 @@ urlpatterns = [
     path("data/imports/<int:pk>/cancel/", imports.ImportCancelView.as_view(), name="import_cancel"),
     path("data/<int:pk>/", datasets.DatasetView.as_view(), name="dataset"),
     path("data/<int:pk>/accept-copies/", datasets.DatasetAcceptCopiesView.as_view(), name="dataset_accept_copies"),
+    path("data/<int:pk>/histogram.svg", datasets.DatasetHistogramView.as_view(), name="dataset_histogram"),
     path("data/<int:pk>/sample/<int:class_index>.png", datasets.DatasetSampleView.as_view(), name="dataset_sample"),
 ]

@@ -1,7 +1,7 @@
 /**
- * Keys for lists, with which a page is gone through without a mouse. What they act on the page names by data attributes:
- * rows `data-row`, in each a link `data-row-link` and, where rows can be chosen, a checkbox `data-row-pick`; the field to
- * search in `data-shortcut-search`. The dialog of `_partials/shortcuts.html` explains the keys and turns them off.
+ * Keys for lists, with which a page is gone through without a mouse. The page names what they act on: its rows, each with
+ * a link and perhaps a checkbox, by `data-shortcut-row`, and the field to search in, or its form, by
+ * `data-shortcut-search`. The dialog of `_partials/shortcuts.html` explains the keys and turns them off.
  */
 
 const KEY = "shortcuts";
@@ -24,14 +24,19 @@ function keep() {
   }
 }
 
-const row = () => document.activeElement?.closest("[data-row]");
+const row = () => document.activeElement?.closest("[data-shortcut-row]");
+
+function searchField() {
+  const named = document.querySelector("[data-shortcut-search]");
+  return named?.matches("form") ? named.querySelector("input:not([type=hidden]), select") : named;
+}
 
 /** Moves to the next row or the one before; from outside the rows to the first. */
 function move(step) {
-  const rows = [...document.querySelectorAll("[data-row]")];
+  const rows = [...document.querySelectorAll("[data-shortcut-row]")];
   const place = rows.indexOf(row());
   const next = rows[place < 0 ? 0 : Math.min(rows.length - 1, Math.max(0, place + step))];
-  next?.querySelector("[data-row-link]").focus();
+  next?.querySelector("a[href]").focus();
 }
 
 /** Each returns false where it leaves the key to the browser. */
@@ -40,8 +45,8 @@ const actions = {
   k: () => move(-1),
   ArrowDown: () => (row() ? move(1) : false),
   ArrowUp: () => (row() ? move(-1) : false),
-  x: () => row()?.querySelector("[data-row-pick]")?.click() ?? Boolean(row()),
-  "/": () => document.querySelector("[data-shortcut-search]")?.focus(),
+  x: () => row()?.querySelector("input[type=checkbox]")?.click() ?? Boolean(row()),
+  "/": () => searchField()?.focus(),
   "?": () => dialog.showModal(),
 };
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import Any, Final, cast
@@ -15,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
 from training.api.bodies import run_bodies
-from training.api.files import harmless_cell, renderers_of, send_stream
+from training.api.files import csv_text, harmless_cell, renderers_of, send_stream
 from training.api.guarded import REFUSALS, GuardedView
 from training.api.lists import checked_query
 from training.api.run_serializers import RunFilterSerializer, read_wanted_runs
@@ -105,15 +103,9 @@ def _iterate(wanted: WantedRuns) -> Iterator[list[TrainingRun]]:
 
 
 def _write_csv(wanted: WantedRuns) -> Iterator[str]:
-    yield _csv_text([list(COLUMNS)])
+    yield csv_text([list(COLUMNS)])
     for runs in _iterate(wanted):
-        yield _csv_text([_csv_row(run) for run in runs])
-
-
-def _csv_text(rows: list[list[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
+        yield csv_text([_csv_row(run) for run in runs])
 
 
 def _csv_row(run: TrainingRun) -> list[Any]:

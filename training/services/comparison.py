@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
-from django.db.models import Count, F, Max
+from django.db.models import Count, Max
 from django.utils.translation import gettext as _
 
 from training.engine.config import Value
@@ -125,17 +125,15 @@ def compare_runs(*, numbers: Sequence[int]) -> Comparison:
 
 
 def _find_runs(numbers: Sequence[int]) -> dict[int, TrainingRun]:
-    runs = TrainingRun.objects.select_related("dataset", "owner", "version").annotate(
-        parameters=F("version__manifest__parameters__total")
-    )
+    runs = TrainingRun.objects.select_related("dataset", "owner", "version")
     light = runs.defer("log_tail", "dataset__manifest", "dataset__checks", "version__manifest")
     return {run.pk: run for run in light.filter(pk__in=numbers)}
 
 
-def _last_phases(runs: Sequence[TrainingRun]) -> dict[int, list[dict[str, float]]]:
+def _last_phases(runs: Sequence[TrainingRun]) -> dict[int, list[Mapping[str, Any]]]:
     """Return, by run, for each of its phases how many epochs it has and the best validation accuracy of them."""
     rows = EpochMetric.objects.filter(run__in=runs).order_by("run", "phase").values("run", "phase")
-    phases: dict[int, list[dict[str, float]]] = {}
+    phases: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows.annotate(epochs=Count("pk"), best=Max("validation_accuracy")):
         phases.setdefault(row["run"], []).append(row)
     return phases
@@ -151,7 +149,7 @@ def _compare_settings(runs: Sequence[TrainingRun]) -> tuple[ComparedSetting, ...
 
 
 def _compare_figures(
-    runs: Sequence[TrainingRun], phases: dict[int, list[dict[str, float]]], *, same_test: bool
+    runs: Sequence[TrainingRun], phases: dict[int, list[Mapping[str, Any]]], *, same_test: bool
 ) -> tuple[ComparedFigure, ...]:
     def figure(name: str, values: list[float | None], *, more_is_better: bool | None) -> ComparedFigure:
         return ComparedFigure(name, tuple(values), _find_best(values, more_is_better=more_is_better))
@@ -165,7 +163,7 @@ def _compare_figures(
         *tested,
         figure("validation_accuracy", validated, more_is_better=True if same_test else None),
         figure("wall_seconds", [run.wall_seconds for run in runs], more_is_better=None),
-        figure("parameters", [run.parameters for run in runs], more_is_better=None),
+        figure("parameters", [run.environment.get("total_parameters") for run in runs], more_is_better=None),
     )
 
 
