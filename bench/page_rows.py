@@ -60,7 +60,7 @@ def fill(owner: User, *, version: ModelVersion, sizes: Sizes) -> Used:
     thumbnail = make_picture()
     for start in range(0, sizes.predictions, CHUNK):
         numbers = range(start, min(sizes.predictions, start + CHUNK))
-        Prediction.objects.bulk_create(_prediction(owner, version, thumbnail, number) for number in numbers)
+        Prediction.objects.bulk_create(make_prediction(owner, version, thumbnail, number) for number in numbers)
     dataset = _dataset()
     runs = _runs(owner, dataset, version, sizes=sizes)
     candidate = _versions(runs, version)
@@ -79,7 +79,8 @@ def fill(owner: User, *, version: ModelVersion, sizes: Sizes) -> Used:
     )
 
 
-def _prediction(owner: User, version: ModelVersion, thumbnail: bytes, number: int) -> Prediction:
+def make_prediction(owner: User, version: ModelVersion, thumbnail: bytes, number: int) -> Prediction:
+    """Return a row that is not saved; its number decides what was answered, and what its owner said of that."""
     from classifier.models import Prediction  # noqa: PLC0415
 
     keys = version.class_keys

@@ -3,7 +3,8 @@
     python -m bench.pages [--predictions 100000] [--runs 1000] [--epochs 200000] [--items 100000] [--requests 20]
 
 Each page is asked for in this process, with all middleware, by an administrator who owns the rows; milliseconds are
-those until the last byte of the answer is made, on the clock and of this process's processor time. SQLite without
+those until the last byte of the answer is made, on the clock and of this process's processor time, which other programs
+on the machine (their number is noted as its load) do not lengthen as much. SQLite without
 DATABASE_URL, else a database of its own on that server. What a first visit loads is the HTML as it is answered, and
 every style, script, font and picture that it names or that those name, compressed as WhiteNoise stores them.
 """
@@ -90,7 +91,7 @@ def list_pages(used: Used) -> dict[str, str]:
         "admin": "/admin/",
         "admin, runs": "/admin/training/trainingrun/",
         "admin, batches": "/admin/classifier/batchjob/",
-        "admin, predictions": "/admin/classifier/prediction/counts/",
+        "admin, predictions": "/admin/classifier/prediction/",
     }
 
 
@@ -109,12 +110,13 @@ def measure_page(client: Client, address: str, *, requests: int) -> dict[str, An
         assert response.status_code == 200, (address, response.status_code)
     with CaptureQueriesContext(connection) as queries:
         body = client.get(address, follow=True).content.decode()
+    count = len(queries)  # the next request forgets them
     packed = client.get(address, follow=True, headers={"Accept-Encoding": "gzip"}).content
     return {
         "median_ms": round(statistics.median(taken[2:]), 1),
         "worst_ms": round(max(taken[2:]), 1),
         "processor_ms": round(statistics.median(worked[2:]), 1),
-        "queries": len(queries),
+        "queries": count,
         "first_load_kib": round((len(packed) + sum(_loaded(body).values())) / 1024, 1),
     }
 
@@ -209,8 +211,9 @@ def main() -> int:
 def save_pages(database: str, sizes: Sizes, rows: dict[str, Any], *, requests: int) -> None:
     """Save the figures of one database beside those of the other that were measured earlier."""
     path = RESULTS / "pages.json"
-    earlier = json.loads(path.read_text())["pages"] if path.is_file() else {}
-    figures = {"rows": asdict(sizes), "requests": requests, "pages": {**earlier, database: rows}}
+    earlier = json.loads(path.read_text())["databases"] if path.is_file() else {}
+    measured = {"load_average": [round(load, 1) for load in os.getloadavg()], "pages": rows}
+    figures = {"rows": asdict(sizes), "requests": requests, "databases": {**earlier, database: measured}}
     save_result("pages.json", figures, packages=("django",))
 
 

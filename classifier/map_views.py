@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from django.contrib.auth.decorators import login_required, permission_required
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
@@ -73,12 +74,13 @@ def activation_map(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@permission_required("training.view_dataset", raise_exception=True)
 @never_cache
 @require_GET
 def neighbours(request: HttpRequest, pk: int) -> HttpResponse:
     """Show the most alike training images: a part of the page for HTMX, else the whole page of the prediction."""
     found = own_prediction(request, pk)
+    if not request.user.has_perm("training.view_dataset"):
+        raise PermissionDenied
     alike = find_neighbours(found)
     if alike is None:
         raise Http404

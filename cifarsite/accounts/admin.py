@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from allauth.mfa import admin as mfa_admin
+from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
 from django.db.models import QuerySet
@@ -13,7 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from cifarsite.accounts.deletion import delete_account, is_last_administrator
 from cifarsite.accounts.models import ApiToken, User
-from training.admin.base import Deletion, protecting
+from training.admin.base import Deletion, ReadOnlyAdmin, protecting
 from training.exceptions import ServiceError
 
 
@@ -73,3 +75,21 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
         """Refuse: there is nothing that could be changed."""
         return False
+
+
+admin.site.unregister(mfa_admin.Authenticator)  # allauth's own shows the keys
+
+
+@admin.register(Authenticator)
+class SecondFactorAdmin(ReadOnlyAdmin[Authenticator]):
+    """Who has a second factor, without its key; it is deleted here for somebody whose telephone is lost."""
+
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_filter = ["type"]
+    list_select_related = ["user"]
+    search_fields = ["user__username"]
+    fields = ["user", "type", "created_at", "last_used_at"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
+        """Let those delete it who may."""
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)

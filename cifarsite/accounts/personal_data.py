@@ -18,9 +18,11 @@ from cifarsite.accounts.models import ApiToken, Notification, User
 from cifarsite.accounts.notifications import describe
 from cifarsite.accounts.token_serializers import token_body
 from cifarsite.accounts.webhooks import notice_body
+from classifier.activation_maps import seen_pixels
 from classifier.api.export_views import write_csv
 from classifier.api.serializers import answer_body
 from classifier.batches.bodies import batch_body, json_lines
+from classifier.drawings import draw_pixels
 from classifier.history import class_keys_of, iterate_predictions
 from classifier.models import BatchJob, Original, Prediction
 from classifier.querysets import Wanted
@@ -96,7 +98,8 @@ def _entries(owner: User) -> Iterator[_Entry]:
 def _explain() -> str:
     return _(
         "This is what the site keeps of you. Files ending in .jsonl hold one JSON object a line.\n"
-        "predictions: your history, with the pictures in thumbnails/ and the files that you had kept in originals/.\n"
+        "predictions: your history, with the pictures in thumbnails/, what the model saw of them in seen/, and the "
+        "files that you had kept in originals/.\n"
         "batches: your batches, with their answers in batches/. Tokens are listed without the tokens themselves.\n"
     )
 
@@ -151,16 +154,18 @@ def _prediction(row: Prediction, *, class_keys: list[str]) -> dict[str, Any]:
         **answer_body(row, class_keys=class_keys),
         **{name: getattr(row, name) for name in own},
         "label": row.label_key or None,
+        "shared_since": row.share.created_at if hasattr(row, "share") else None,
         "thumbnail": f"thumbnails/{row.pk}.jpg",
         "original": _original_name(row.original) if hasattr(row, "original") else None,
     }
 
 
 def _pictures(owner: User) -> Iterator[_Entry]:
-    thumbnails = Prediction.objects.owned_by(owner).only("thumbnail")
-    for page in _chunks(thumbnails):
+    for page in _chunks(Prediction.objects.owned_by(owner).only("thumbnail", "pixels")):
         for row in page:
             yield _Entry(f"thumbnails/{row.pk}.jpg", [bytes(row.thumbnail)], is_picture=True)
+            if (pixels := seen_pixels(row)) is not None:
+                yield _Entry(f"seen/{row.pk}.png", [draw_pixels(pixels)], is_picture=True)
     for originals in _chunks(Original.objects.owned_by(owner).defer("data")):
         for original in originals:  # its file is read now, and no other's with it
             yield _Entry(_original_name(original), [bytes(original.data)], is_picture=True)

@@ -40,7 +40,9 @@ def check_address(url: str) -> None:
     """
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname or parts.username or parts.password:
-        raise AddressRefusedError(_("Give an address such as https://example.org/hook, without a password in it."))
+        example = "https://example.org/hook"
+        message = _("Give an address such as %(example)s, without a password in it.") % {"example": example}
+        raise AddressRefusedError(message)
     try:
         literal = ipaddress.ip_address(parts.hostname)
     except ValueError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from django.http import Http404
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -15,7 +15,7 @@ from classifier.api.map_views import find_own
 from classifier.api.naming import LANGUAGE, NamingView
 from classifier.neighbours import find_neighbours
 from training.api.guarded import JSON, REFUSALS
-from training.api.permissions import HasNeededPermission
+from training.api.requests import asker
 from training.api.serializers import problem_responses
 from training.class_names import display_name
 
@@ -42,8 +42,6 @@ class NeighboursView(NamingView):
     """The most alike training images."""
 
     scope = "predict"
-    permission_classes = (IsAuthenticated, HasNeededPermission)
-    needed: Final = {"GET": "training.view_dataset"}
 
     @extend_schema(
         operation_id="get_prediction_neighbours",
@@ -64,7 +62,10 @@ class NeighboursView(NamingView):
     )
     def get(self, request: Request, pk: int) -> Response:
         """List them."""
-        found = find_neighbours(find_own(request, pk))
+        prediction = find_own(request, pk)
+        if not asker(request).has_perm("training.view_dataset"):
+            raise PermissionDenied
+        found = find_neighbours(prediction)
         if found is None:
             raise Http404
         nearest = [

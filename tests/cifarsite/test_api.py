@@ -412,6 +412,8 @@ def schema(stranger: Program) -> dict[str, Any]:
 def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
     assert {path.removeprefix("/api/v1"): set(item) for path, item in schema["paths"].items()} == {
         "/": {"get"},
+        "/account": {"get", "patch"},
+        "/account/data": {"get"},
         "/batch_predict": {"post"},
         "/batches": {"get", "post"},
         "/batches/{id}": {"delete", "get"},
@@ -435,6 +437,9 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         "/models/{id}/promote": {"post"},
         "/models/promotions": {"get"},
         "/models/rollback": {"post"},
+        "/notifications": {"get"},
+        "/notifications/read": {"post"},
+        "/notifications/{id}/read": {"post"},
         "/predict": {"post"},
         "/predict_base64": {"post"},
         "/predictions": {"get"},

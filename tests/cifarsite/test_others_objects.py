@@ -5,20 +5,32 @@ The addresses are the URLconf's: one that is added later fails here until it sta
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, Notification, User
 from classifier.sharing import share_prediction
 from tests.api_fixtures import make_token
-from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, TrainingRunFactory, UserFactory
+from tests.factories import (
+    BatchJobFactory,
+    DatasetFactory,
+    OriginalFactory,
+    PredictionFactory,
+    TrainingRunFactory,
+    UserFactory,
+)
 from training.choices import JobStatus
 from training.models import ModelVersion, TrainingRun
+from training.storage import artifacts
 
 pytestmark = pytest.mark.django_db
 
@@ -43,6 +55,18 @@ def original_of(owner: User) -> object:
 def share_of(owner: User) -> object:
     """A prediction with a link."""
     return share_prediction(owner=owner, pk=PredictionFactory.create(owner=owner).pk).pk
+
+
+def compared_of(owner: User) -> object:
+    """One of a person who may see the dataset with whose images its model compares."""
+    owner.groups.add(Group.objects.get(name="trainer"))
+    dataset = DatasetFactory.create(name="compared")
+    folder = artifacts(dataset.location)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "train_images.npy", np.zeros((1, 32, 32, 3), dtype=np.uint8))
+    np.save(folder / "train_labels.npy", np.zeros(1, dtype=np.int64))
+    call_command("build_bank", "compared", stdout=io.StringIO())
+    return answered_of(owner)
 
 
 def batch_of(owner: User) -> object:
@@ -70,6 +94,7 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/seen.png": prediction_of,
     "history/<int:pk>/map/": answered_of,
     "history/<int:pk>/map.png": answered_of,
+    "history/<int:pk>/neighbours/": compared_of,
     "history/<int:pk>/original": original_of,
     "history/<int:pk>/original/delete/": original_of,
     "history/<int:pk>/share/": prediction_of,
@@ -85,6 +110,7 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "api/v1/predictions/<int:pk>/seen": prediction_of,
     "api/v1/predictions/<int:pk>/activation_map": answered_of,
     "api/v1/predictions/<int:pk>/activation_map.png": answered_of,
+    "api/v1/predictions/<int:pk>/neighbours": compared_of,
     "api/v1/predictions/<int:pk>/original": original_of,
     "api/v1/predictions/<int:pk>/share": share_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from cifarsite.accounts.models import ApiToken, User
@@ -175,7 +176,17 @@ def test_the_last_administrator_is_protected() -> None:
     assert User.objects.filter(pk=person.user.pk).exists()
 
 
-def test_tokens_are_listed_and_revoked(django_assert_num_queries: Any) -> None:
+def test_the_key_of_a_second_factor_is_shown_to_nobody() -> None:
+    person, other = Person("administrator", is_staff=True), UserFactory.create()
+    row = Authenticator.objects.create(user=other, type=Authenticator.Type.TOTP, data={"secret": "KEYOFTHEIRS"})
+    for path in ("", f"{row.pk}/change/"):
+        page = person.get(f"/admin/mfa/authenticator/{path}")
+        assert (page.status_code, "KEYOFTHEIRS" in page.content.decode()) == (200, False)
+    person.post(f"/admin/mfa/authenticator/{row.pk}/delete/", {"post": "yes"})  # the telephone is lost
+    assert not Authenticator.objects.exists()
+
+
+def test_tokens_are_listed_and_revoked() -> None:
     person = Person("administrator", is_staff=True)
     for _token in range(3):
         make_token(UserFactory.create())
@@ -195,13 +206,13 @@ def test_the_first_page_shows_queues_workers_and_jobs(role: str, django_assert_n
     TrainingRunFactory.create(status=JobStatus.FAILED)
     now = run.requested_at
     Worker.objects.create(name="training@here", host="here", started_at=now, last_seen_at=now)
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(16):
         shown = text_of(person.get("/admin/"))
     assert "Training 1 at work · 0 waiting" in shown
     assert f"Run {run.pk}, 50 %" in shown
     assert "Failed within a day 1" in shown
     TrainingRunFactory.create_batch(3, **working)
-    with django_assert_num_queries(17):
+    with django_assert_num_queries(16):
         person.get("/admin/")
 
 

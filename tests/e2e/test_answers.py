@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 from typing import Final
 
+import numpy as np
 import pytest
+from django.core.management import call_command
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from cifarsite.accounts.models import User
 from classifier.models import Prediction, Share
 from tests.api_fixtures import _fresh_process
 from tests.e2e.conftest import PHONE, OpenPage, PageLog, has_sideways_scroll, sign_in
-from tests.factories import PASSWORD, UserFactory
-from tests.tiny_model import picture, register_version
+from tests.factories import PASSWORD, DatasetFactory, UserFactory
+from tests.tiny_model import COLOURS, picture, register_version
 from training.choices import ModelState
+from training.storage import artifacts
 
 __all__ = ["_fresh_process"]
 
@@ -144,6 +148,31 @@ def test_the_keyboard_is_enough_for_all_of_it(page: Page, ada: User) -> None:
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="Make a link")).to_be_focused()
     assert not Share.objects.exists()
+
+
+@pytest.mark.parametrize("who", ["trainer", "user"])
+def test_the_most_alike_images_come_with_the_page_for_who_may_see_the_dataset(
+    open_page: OpenPage, ada: User, who: str
+) -> None:
+    dataset = DatasetFactory.create(name="colours", location="datasets/e2e-1")
+    folder = artifacts(dataset.location)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "train_images.npy", np.array([np.full((32, 32, 3), each) for each in COLOURS], dtype=np.uint8))
+    np.save(folder / "train_labels.npy", np.arange(10))
+    call_command("build_bank", "colours", stdout=io.StringIO())
+    UserFactory.create(username="grace", groups=[who])
+    page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
+    sign_in(page, "grace", PASSWORD)
+    give(page).get_by_role("link", name="Permanent page").click()
+    expect_drawn(page.locator(".map-picture img"), side=256)
+    if who == "user":
+        expect(page.locator("#neighbours")).to_have_count(0)
+        return
+    images = page.locator(".neighbours img")
+    expect(images).to_have_count(6)
+    expect_drawn(images.first, side=32)
+    expect(page.locator(".neighbour-name").first).to_have_text("ship")
+    assert not has_sideways_scroll(page)
 
 
 def test_in_french_and_the_dark_it_fits_on_a_telephone(open_page: OpenPage, ada: User) -> None:

@@ -13,10 +13,11 @@ import pytest
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
+from PIL import Image
 
 from cifarsite.accounts.deletion import LastAdministratorError, delete_account
 from cifarsite.accounts.models import ApiToken, Notification, User, Webhook
-from classifier.models import BatchItem, BatchJob, Original, Prediction
+from classifier.models import BatchItem, BatchJob, Original, Prediction, Share
 from tests.api_fixtures import make_token, make_user
 from tests.factories import (
     PASSWORD,
@@ -36,7 +37,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
 def fill(owner: User) -> dict[str, Any]:
     """Give a person one of everything."""
-    original = OriginalFactory.create(prediction__owner=owner)
+    original = OriginalFactory.create(prediction__owner=owner, prediction__pixels=bytes(32 * 32 * 3))
+    Share.objects.create(prediction=original.prediction, token=f"token-{owner.pk}")
     batch = BatchJobFactory.create(owner=owner, status=JobStatus.SUCCEEDED)
     BatchItem.objects.create(batch=batch, index=0, name="x.txt", error_code="not_an_image", error_detail="no")
     run = TrainingRunFactory.create(owner=owner)
@@ -48,7 +50,7 @@ def fill(owner: User) -> dict[str, Any]:
 def archive_of(person: Person) -> zipfile.ZipFile:
     response = person.get("/account/data.zip")
     assert response.headers["Content-Type"] == "application/zip"
-    return zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content)))
+    return zipfile.ZipFile(io.BytesIO(response.getvalue()))
 
 
 def lines(archive: zipfile.ZipFile, name: str) -> list[dict[str, Any]]:
@@ -75,6 +77,7 @@ def test_the_archive_holds_everything_of_its_owner_alone() -> None:
             f"batches/{mine['batch'].pk}.jsonl",
             "predictions.csv",
             "predictions.jsonl",
+            f"seen/{key}.png",
             f"thumbnails/{key}.jpg",
             f"originals/{key}.png",
         ]
@@ -84,6 +87,9 @@ def test_the_archive_holds_everything_of_its_owner_alone() -> None:
     [prediction] = lines(archive, "predictions.jsonl")
     assert (prediction["prediction_id"], prediction["class_key"]) == (key, "cat")
     assert prediction["thumbnail"] == f"thumbnails/{key}.jpg"
+    assert prediction["shared_since"] is not None
+    with Image.open(io.BytesIO(archive.read(f"seen/{key}.png"))) as seen:
+        assert (seen.size, seen.getpixel((0, 0))) == ((32, 32), (0, 0, 0))
     [row] = csv.DictReader(archive.read("predictions.csv").decode().splitlines())
     assert row["prediction_id"] == str(key)
     assert [run["id"] for run in lines(archive, "runs.jsonl")] == [mine["run"].pk]
@@ -130,6 +136,7 @@ def test_everything_private_goes_and_what_is_shared_stays() -> None:
     assert list(BatchItem.objects.values_list("batch", flat=True)) == [others["batch"].pk]
     assert list(ApiToken.objects.values_list("user", flat=True)) == [other.pk]
     assert list(Notification.objects.values_list("owner", flat=True)) == [other.pk]
+    assert list(Share.objects.values_list("prediction", flat=True)) == [others["prediction"].pk]
     assert not Webhook.objects.exists()
     assert not Transition.objects.filter(job_kind="batchjob").exists()
     assert not User.objects.filter(username="ada").exists()
