@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help up test coverage check lock mlflow albumentations messages vendor clean
+.PHONY: help up test coverage check lock mlflow albumentations notebooks screenshots messages vendor clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -67,7 +67,7 @@ COMPILE = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$$($(BIN)/pip config get global
 		requirements/$$1.in --output-file requirements/$$1.txt $${2:+--constraint $$2}; }
 
 lock: install-dev ## rewrite the hashed locks from requirements/*.in (UPGRADE=--upgrade takes newer versions)
-	@$(COMPILE); compile dev; for name in worker base mlflow albumentations; do compile $$name requirements/dev.txt; done
+	@$(COMPILE); compile dev; for name in worker base mlflow albumentations notebooks; do compile $$name requirements/dev.txt; done
 
 mlflow: install-worker ## open the full MLflow interface on the same runs (MLFLOW_PORT=5000)
 	@store="$$($(call setting,MLFLOW_TRACKING_URI))"; case "$$store" in \
@@ -85,6 +85,12 @@ mlflow: install-worker ## open the full MLflow interface on the same runs (MLFLO
 
 albumentations: install-dev install-albumentations ## add the optional Albumentations backend and run its tests
 	@$(BIN)/python -m pytest tests/training/engine/test_pipeline.py -k albumentations
+
+notebooks: install-dev install-notebooks ## add what notebooks need and execute them, in order, on the demo dataset
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --nbmake --nbmake-timeout=600 notebooks
+
+screenshots: install-dev ## make docs/screenshots anew, from a site of its own (needs chromium)
+	@$(BIN)/python -m tools.screenshots
 
 messages: install-dev ## collect the texts to translate and compile the translations (needs gettext)
 	@$(BIN)/python manage.py makemessages --locale fr --no-obsolete --no-wrap --add-location never --ignore '.venv*' --ignore node_modules --ignore var

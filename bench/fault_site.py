@@ -308,18 +308,19 @@ def mode_of(run: TrainingRun) -> str:
     return "" if number == REAL else MODES[number]
 
 
-def make_dataset(folder: Path) -> Dataset:
-    """Draw a tiny dataset with the real engine and return its row."""
-    output = folder / "dataset"
-    command = [sys.executable, "-m", "training.engine", "demo", "--name", "tiny", "--output", str(output)]
-    subprocess.run([*command, "--train-per-class", "20", "--test-per-class", "4"], cwd=ROOT, check=True, stdout=-3)
+def make_dataset(folder: Path, *, name: str = "tiny", per_class: int = 20) -> Dataset:
+    """Draw a dataset of ten classes with the real engine and return its row."""
+    output = folder / name
+    command = [sys.executable, "-m", "training.engine", "demo", "--name", name, "--output", str(output)]
+    command += ["--train-per-class", str(per_class), "--test-per-class", "4"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=-3)
     dataset: Dataset = Dataset.objects.create(
-        name="tiny",
+        name=name,
         sha256=hash_file(output / "manifest.json"),
         location=str(output),
         manifest=json.loads((output / "manifest.json").read_text()),
         synthetic=True,
-        train_count=200,
+        train_count=10 * per_class,
         test_count=40,
     )
     return dataset

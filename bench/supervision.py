@@ -30,14 +30,18 @@ from training.runner import execute_run
 from training.services import request_run
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-TRAINING: Final = {**TINY_CONFIG, "epochs": 200}
+SHORT_EPOCHS: Final = {**TINY_CONFIG, "epochs": 200}
+"""A tenth of a second each, on the tiny dataset: more events and checkpoints in a second than any real training has."""
+LONG_EPOCHS: Final = {**TINY_CONFIG, "epochs": 10, "width_multiplier": 0.25}
+"""Several seconds each, on thousands of images."""
 
 
-def measure_overhead(dataset: Dataset, *, folder: Path, rounds: int) -> dict[str, Any]:
+def measure_overhead(dataset: Dataset, *, training: dict[str, Any], folder: Path, rounds: int) -> dict[str, Any]:
     """Train the same run with and without a supervisor, in turns.
 
     Args:
         dataset: To train on.
+        training: Options of the run.
         folder: For the runs without a supervisor.
         rounds: Of both.
     """
@@ -50,7 +54,7 @@ def measure_overhead(dataset: Dataset, *, folder: Path, rounds: int) -> dict[str
 
     with mock.patch.object(run_work, "engine_command", remember):
         for number in range(rounds):
-            run = request_run(owner=None, dataset=dataset, recipe="fast", overrides=TRAINING, announce=False)
+            run = request_run(owner=None, dataset=dataset, recipe="fast", overrides=training, announce=False)
             used, began = _own_cpu_seconds(), time.perf_counter()
             execute_run(run.pk)
             supervised.append(time.perf_counter() - began)
@@ -61,7 +65,7 @@ def measure_overhead(dataset: Dataset, *, folder: Path, rounds: int) -> dict[str
     shares = [with_it / without - 1 for with_it, without in zip(supervised, plain, strict=True)]
     return {
         "rounds": rounds,
-        "epochs": TRAINING["epochs"],
+        "epochs": training["epochs"],
         "seconds_alone": [round(value, 2) for value in plain],
         "seconds_supervised": [round(value, 2) for value in supervised],
         "median_share_of_time": round(statistics.median(shares), 4),

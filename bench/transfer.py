@@ -50,7 +50,7 @@ from training.engine.device import choose_device
 
 ROOT = Path(__file__).parents[1]
 PAIRS = (("two-phase", "control"), ("imagenet", "random"))
-RATES = {"compact": (0.03, 0.06, 0.12, 0.24), "large": (5e-4, 1e-3, 2e-3)}
+RATES = {"compact": (0.015, 0.03, 0.06, 0.12, 0.24, 0.48, 0.96), "large": (5e-4, 1e-3, 2e-3)}
 UNTUNED = {"compact": 0.06, "large": 1e-3}
 """Taken for both arms of a pair where nothing was tuned."""
 SEEDS = {1: 5, 10: 3, 100: 1}

@@ -32,6 +32,11 @@ def read_predictions(*, owner: User, keys: Iterable[int]) -> list[Prediction]:
     return list(Prediction.objects.owned_by(owner).for_list().filter(pk__in=list(keys)).order_by("-pk"))
 
 
+def find_prediction(*, owner: User, pk: int) -> Prediction | None:
+    """Return one of the owner's predictions with its model version and what the model saw, as its page shows it."""
+    return Prediction.objects.owned_by(owner).for_page().filter(pk=pk).first()
+
+
 def iterate_predictions(*, owner: User, wanted: Wanted) -> Iterator[list[Prediction]]:
     """Yield the owner's predictions that are wanted, the newest first, some at a time: memory stays flat."""
     found = find_predictions(owner=owner, wanted=wanted).order_by("-pk").values_list("pk", flat=True)

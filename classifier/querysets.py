@@ -86,13 +86,13 @@ class PredictionQuerySet(models.QuerySet["Prediction"]):
         return found.exclude(label_key="") if wanted.labelled else found.filter(label_key="")
 
     def for_list(self) -> Self:
-        """What a list shows, in one query, without the bytes of thumbnails and originals."""
-        related = self.select_related("model_version", "original")
-        return related.defer("thumbnail", "model_version__manifest", "original__data")
+        """What a list shows, in one query, without the bytes of pictures."""
+        related = self.select_related("model_version", "original", "share")
+        return related.defer("thumbnail", "pixels", "model_version__manifest", "original__data")
 
     def for_page(self) -> Self:
-        """What a page about one shows, in one query, without the bytes of thumbnails and originals."""
-        return self.select_related("model_version", "original").defer("thumbnail", "original__data")
+        """What a page about one shows, in one query: of the pictures, the pixels that the model saw."""
+        return self.select_related("model_version", "original", "share").defer("thumbnail", "original__data")
 
 
 class OriginalQuerySet(models.QuerySet["Original"]):

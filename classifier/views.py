@@ -26,6 +26,7 @@ from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
+from classifier.neighbours import has_bank
 from classifier.originals import OriginalsNotKeptError, delete_original, find_original
 from classifier.querysets import PredictionQuerySet
 from classifier.sending import send_original, send_thumbnail
@@ -125,9 +126,7 @@ def _one_answer(request: HttpRequest) -> HttpResponse:
 @require_GET
 def prediction(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one prediction at its permanent address."""
-    found = _get(request, pk)
-    context = {"answer": Answer(file_name=found.file_name, prediction=found), "prediction": found}
-    return render(request, "classifier/prediction.html", context)
+    return show_prediction(request, own_prediction(request, pk))
 
 
 @login_required
@@ -164,7 +163,7 @@ def original_delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def label(request: HttpRequest, pk: int) -> HttpResponse:
     """Store what the person says the picture shows."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     form = LabelForm(request.POST, class_keys=found.model_version.class_keys)
     if form.is_valid():
         try:
@@ -188,7 +187,7 @@ def label(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether the prediction shall go, and delete it when the answer is posted."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     if request.method == "POST":
         delete_predictions(owner=cast("Any", request.user), keys=[pk])
         messages.success(request, _("The prediction and its picture are deleted."))
@@ -203,6 +202,17 @@ def _valid(pk: int) -> int:
     return pk
 
 
-def _get(request: HttpRequest, pk: int) -> Prediction:
+def own_prediction(request: HttpRequest, pk: int) -> Prediction:
     """Return one's own prediction; another person's does not exist."""
     return get_object_or_404(_own(request).for_page(), pk=_valid(pk))
+
+
+def show_prediction(request: HttpRequest, prediction: Prediction, **shown: object) -> HttpResponse:
+    """Answer with the page of a prediction; `shown` are the parts that are not fetched later."""
+    context = {
+        "answer": Answer(file_name=prediction.file_name, prediction=prediction),
+        "prediction": prediction,
+        "has_neighbours": has_bank(prediction.model_version),
+        **shown,
+    }
+    return render(request, "classifier/prediction.html", context)

@@ -1,94 +1,164 @@
-"""Makes the README's screenshot from a running site: `python tools/screenshots.py ADDRESS NAME PASSWORD`.
+"""Makes docs/screenshots from a site of its own: `make screenshots`.
 
-The picture that is classified is drawn here, so that nobody's rights are touched; the answer is the champion's own.
+It starts an embedded site in a temporary folder, lets it draw the demo dataset, train on it and classify drawings, and
+then walks the main pages: on a desktop in light English, on a telephone in dark French. No picture is anybody else's.
 """
 
 from __future__ import annotations
 
-import argparse
 import io
-import random
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Final
 
-from PIL import Image, ImageDraw, ImageFilter
-from playwright.sync_api import sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "screenshots"
-WIDTH, HEIGHT = 1200, 900
-HORIZON = 560
-Colour = tuple[int, int, int]
+from tools.draw_classes import SIDE, draw_strip
+from tools.draw_ship import draw_ship
 
+ROOT: Final = Path(__file__).resolve().parent.parent
+FOLDER: Final = ROOT / "docs" / "screenshots"
+START_SECONDS: Final = 300
+WAIT_MS: Final = 60_000
+PASSWORD: Final = "only-for-screenshots"  # noqa: S105  # of a site that is gone a minute later
+CHANGES: Final = ("epochs=12", "batch_size=100", "width_multiplier=0.125", "flip=false")
 
-def draw_ship() -> bytes:
-    """Return a JPEG of a steamer on a calm sea in the morning."""
-    image = _gradient(WIDTH, HEIGHT, (150, 190, 220), (240, 214, 180))
-    image.paste(_gradient(WIDTH, HEIGHT - HORIZON, (58, 110, 135), (24, 62, 84)), (0, HORIZON))
-    draw = ImageDraw.Draw(image)
-    draw.ellipse((880, 170, 1000, 290), fill=(255, 240, 205))
-    _draw_waves(draw)
-    draw.polygon([(180, 560), (1020, 560), (930, 690), (290, 690)], fill=(120, 40, 36))
-    draw.polygon([(180, 560), (1020, 560), (1010, 578), (192, 578)], fill=(238, 234, 226))
-    for deck, window_top in (((330, 470, 800, 562), 498), ((400, 400, 640, 472), 420)):
-        draw.rectangle(deck, fill=(240, 238, 232))
-        for left in range(deck[0] + 24, deck[2] - 30, 54):
-            draw.rectangle((left, window_top, left + 28, window_top + 25), fill=(60, 84, 98))
-    draw.rectangle((690, 340, 770, 472), fill=(196, 88, 42))
-    draw.rectangle((690, 340, 770, 366), fill=(40, 44, 48))
-    draw.line((300, 560, 300, 300), fill=(70, 60, 54), width=8)
-    draw.line((300, 320, 430, 470), fill=(70, 60, 54), width=3)
-    for smoke in ((700, 270, 790, 330), (760, 230, 880, 310), (850, 205, 960, 270)):
-        draw.ellipse(smoke, fill=(214, 217, 219))
-    stream = io.BytesIO()
-    image.filter(ImageFilter.GaussianBlur(1.2)).save(stream, "JPEG", quality=88)
-    return stream.getvalue()
-
-
-def _gradient(width: int, height: int, top: Colour, bottom: Colour) -> Image.Image:
-    column = Image.new("RGB", (1, 2))
-    column.putpixel((0, 0), top)
-    column.putpixel((0, 1), bottom)
-    return column.resize((width, height), Image.Resampling.BILINEAR)
-
-
-def _draw_waves(draw: ImageDraw.ImageDraw) -> None:
-    chance = random.Random(3)  # noqa: S311  # waves, no secret
-    for _ in range(160):
-        x, y = chance.randint(0, WIDTH), chance.randint(HORIZON + 15, HEIGHT - 10)
-        length = chance.randint(20, 90) * (y - 500) // 200
-        draw.line((x, y, x + length, y), fill=(96, 150, 172), width=2 + (y - HORIZON) // 120)
+PAGES: Final = {
+    "classify": "/",
+    "history": "/history/",
+    "prediction": "/history/1/",
+    "training": "/training/",
+    "new-run": "/training/new/",
+    "run": "/training/1/",
+    "models": "/models/",
+    "model": "/models/1/",
+    "data": "/data/1/",
+    "learn": "/learn/",
+}
+LOOKS: Final[dict[str, dict[str, Any]]] = {
+    "": {
+        "viewport": {"width": 1180, "height": 880},
+        "device_scale_factor": 1.5,
+        "locale": "en-GB",
+        "color_scheme": "light",
+    },
+    "-phone-dark-fr": {
+        "viewport": {"width": 390, "height": 844},
+        "device_scale_factor": 2,
+        "locale": "fr-FR",
+        "color_scheme": "dark",
+        "has_touch": True,
+        "is_mobile": True,
+    },
+}
 
 
-def shoot(address: str, name: str, password: str) -> None:
-    """Sign in at `address`, classify the drawing and keep what the page looks like."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1180, "height": 880}, locale="en-GB", device_scale_factor=1.5)
-        page.goto(f"{address}/accounts/login/?next=/")
-        page.fill("[name=login]", name)
-        page.fill("[name=password]", password)
-        page.click("main button[type=submit]")
-        file = {"name": "harbour.jpg", "mimeType": "image/jpeg", "buffer": draw_ship()}
-        for _ in range(2):  # the first answer of a process waits for the model to be loaded
-            page.goto(address)
-            page.locator("#id_file").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
-            page.wait_for_selector(".answers .answer-class")
-        page.wait_for_timeout(500)  # the answer's arrival is a short movement
-        page.wait_for_function("document.querySelector('.answers img').naturalWidth > 0")
-        with Image.open(io.BytesIO(page.screenshot())) as shot:
-            shot.convert("RGB").quantize(256).save(FOLDER / "classify.png", optimize=True)
-        browser.close()
+@contextmanager
+def run_site(var: Path) -> Iterator[str]:
+    """Run an embedded site whose folder is `var`, and give its address."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "manage.py", "up", "--with-parent"]
+    with (var / "up.log").open("w") as log:
+        site = subprocess.Popen(command, cwd=ROOT, env=_environment(var, PORT=str(port)), stdout=log, stderr=log)
+    try:
+        _wait_for(f"http://127.0.0.1:{port}/api/v1/health", site)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        site.send_signal(signal.SIGTERM)
+        site.wait()
+
+
+def _environment(var: Path, **more: str) -> dict[str, str]:
+    own = {"CIFARSITE_VAR": str(var), "CIFARSITE_ADMIN_PASSWORD": PASSWORD, "CIFARSITE_TRAINING_THREADS": "1"}
+    return {**os.environ, "DATABASE_URL": "", "REDIS_URL": "", **own, **more}
+
+
+def _wait_for(address: str, site: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and site.poll() is None:
+        try:
+            with urllib.request.urlopen(address):  # noqa: S310  # our own site
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.5)
+    message = f"{address} does not answer."
+    raise RuntimeError(message)
+
+
+def prepare(var: Path) -> None:
+    """Let the site draw a dataset and train on it."""
+    for arguments in (["import_dataset", "--demo"], ["train", "--dataset", "demo", "--set", *CHANGES]):
+        subprocess.run([sys.executable, "manage.py", *arguments], cwd=ROOT, env=_environment(var), check=True)
+
+
+def sign_in(browser: Browser, address: str, look: dict[str, Any]) -> Page:
+    """Open a page as the administrator."""
+    page = browser.new_context(base_url=address, reduced_motion="reduce", **look).new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto("/accounts/login/")
+    page.fill("[name=login]", "admin")
+    page.fill("[name=password]", PASSWORD)
+    page.click("main button[type=submit]")
+    page.wait_for_url("**/")
+    return page
+
+
+def classify_drawings(page: Page) -> None:
+    """Fill the history with the site's own drawings."""
+    strip = draw_strip()
+    for number in range(strip.width // SIDE):
+        stream = io.BytesIO()
+        strip.crop((number * SIDE, 0, (number + 1) * SIDE, SIDE)).save(stream, "PNG")
+        _classify(page, f"drawing-{number + 1}.png", "image/png", stream.getvalue())
+
+
+def _classify(page: Page, name: str, media_type: str, content: bytes) -> None:
+    page.goto("/")
+    file = {"name": name, "mimeType": media_type, "buffer": content}
+    page.locator("#id_file").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+    page.wait_for_selector(".answers .answer-class")
+    page.wait_for_function("document.querySelector('.answers img').naturalWidth > 0")
+
+
+def shoot(page: Page, name: str, path: str) -> None:
+    """Keep what a page looks like, in 256 colours."""
+    if path == "/":
+        _classify(page, "harbour.jpg", "image/jpeg", draw_ship())
+    else:
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+    with Image.open(io.BytesIO(page.screenshot())) as shot:
+        shot.convert("RGB").quantize(256).save(FOLDER / f"{name}.png", optimize=True)
 
 
 def main() -> None:
-    """Read the command line and make the screenshots."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("address", help="where the site runs")
-    parser.add_argument("name", help="user name")
-    parser.add_argument("password")
-    options = parser.parse_args()
+    """Make every screenshot."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    shoot(options.address.rstrip("/"), options.name, options.password)
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright, run_site(Path(folder)) as address:
+        prepare(Path(folder))
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        for ending, look in LOOKS.items():
+            page = sign_in(browser, address, look)
+            if not ending:
+                classify_drawings(page)
+            for name, path in PAGES.items():
+                shoot(page, name + ending, path)
+        browser.close()
 
 
 if __name__ == "__main__":

@@ -8,20 +8,18 @@ import shutil
 import socket
 import subprocess
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from celery import signals
 from django.db import Error, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from training.devices import count_devices
 from training.engine.machine_memory import read_machine_memory
 from training.engine.parent_death import die_with_parent
 from training.models import Worker
 from training.stopping import worker_stopping
-
-if TYPE_CHECKING:
-    from celery.worker.consumer import Consumer
 
 REPORT_SECONDS: Final = 10.0
 _NVIDIA_SMI_SECONDS: Final = 5.0
@@ -95,10 +93,16 @@ def _tell_supervisors(**_signal: object) -> None:
     worker_stopping.set()
 
 
-def _report_start(*, sender: Consumer, **_signal: object) -> None:
+def _report_start(*, sender: Any, **_signal: object) -> None:  # noqa: ANN401 - its types lack the controller
     _Report.name = sender.hostname
     queues = sorted(sender.app.amqp.queues.consume_from)
-    _Report.fields = {"host": socket.gethostname(), "queues": queues, "started_at": timezone.now()}
+    _Report.fields = {
+        "host": socket.gethostname(),
+        "queues": queues,
+        "concurrency": sender.controller.concurrency,
+        "devices": count_devices(),
+        "started_at": timezone.now(),
+    }
     try:
         _write_row()
         logger.info("Worker %s serves %s", _Report.name, ", ".join(queues))

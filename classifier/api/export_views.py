@@ -71,7 +71,7 @@ class CsvExportView(NamingView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Send them."""
         wanted = read_wanted(checked_query(ExportQuerySerializer, request))
-        parts = _write_csv(asker(request), wanted)
+        parts = write_csv(asker(request), wanted)
         return send_stream(parts, content_type=f"{_CSV}; charset=utf-8", name="predictions.csv")
 
 
@@ -96,7 +96,8 @@ class LinesExportView(NamingView):
         return send_stream(parts, content_type=_LINES, name="predictions.jsonl")
 
 
-def _write_csv(owner: User, wanted: Wanted) -> Iterator[str]:
+def write_csv(owner: User, wanted: Wanted) -> Iterator[str]:
+    """Yield the predictions that are wanted as CSV with a heading, some at a time."""
     yield csv_text([COLUMNS])
     for rows in iterate_predictions(owner=owner, wanted=wanted):
         keys = class_keys_of(rows)

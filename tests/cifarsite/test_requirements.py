@@ -22,16 +22,19 @@ def test_a_larger_lock_holds_the_smaller_one_in_the_same_versions(smaller: str, 
     assert pinned(smaller).items() <= pinned(larger).items()
 
 
-def test_albumentations_leaves_what_the_worker_has_as_it_is() -> None:
-    worker, added = pinned("worker.txt"), pinned("albumentations.txt")
-    assert {name: version for name, version in added.items() if worker.get(name, version) != version} == {}
+@pytest.mark.parametrize("lock", ["albumentations.txt", "notebooks.txt"])
+def test_what_is_added_later_leaves_what_is_there_as_it_is(lock: str) -> None:
+    present, added = pinned("dev.txt"), pinned(lock)
+    assert {name: version for name, version in added.items() if present.get(name, version) != version} == {}
 
 
 def test_mlflow_is_the_one_that_workers_speak_to() -> None:
     assert pinned("mlflow.txt")["mlflow"] == pinned("worker.txt")["mlflow-skinny"]
 
 
-@pytest.mark.parametrize("lock", ["base.txt", "worker.txt", "dev.txt", "mlflow.txt", "albumentations.txt"])
+@pytest.mark.parametrize(
+    "lock", ["base.txt", "worker.txt", "dev.txt", "mlflow.txt", "albumentations.txt", "notebooks.txt"]
+)
 def test_every_package_has_a_hash_and_no_index_is_named(lock: str) -> None:
     text = (FOLDER / lock).read_text()
     entries = re.split(r"^(?=[A-Za-z0-9])", text, flags=re.MULTILINE)[1:]

@@ -27,6 +27,7 @@ GIB = 2**30
 H200 = {"name": "NVIDIA H200", "used_bytes": 4 * 2**20, "total_bytes": 143771 * 2**20}
 CONSUMER: Any = SimpleNamespace(
     hostname="training@here",
+    controller=SimpleNamespace(concurrency=3),
     app=SimpleNamespace(amqp=SimpleNamespace(queues=SimpleNamespace(consume_from={"training": 1, "default": 2}))),
 )
 
@@ -35,6 +36,7 @@ CONSUMER: Any = SimpleNamespace(
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(workers, "connection", SimpleNamespace(close=lambda: None))
     monkeypatch.setattr(workers, "read_gpus", lambda: [H200])
+    monkeypatch.setattr(workers, "count_devices", lambda: 2)
     monkeypatch.setattr(workers, "read_machine_memory", lambda: Memory(free=3 * GIB, total=8 * GIB))
     monkeypatch.setattr(workers._Report, "name", "")
     yield
@@ -45,6 +47,7 @@ def test_a_worker_reports_its_queues_and_its_gpu() -> None:
     workers._report_start(sender=CONSUMER)
     row = Worker.objects.get()
     assert (row.name, row.host, row.queues) == ("training@here", socket.gethostname(), ["default", "training"])
+    assert (row.concurrency, row.devices) == (3, 2)
     assert (row.gpu_name, row.gpus) == ("NVIDIA H200", [H200])
     assert (row.memory_used_bytes, row.memory_total_bytes) == (5 * GIB, 8 * GIB)
     assert timezone.now() - row.last_seen_at < timedelta(seconds=5)

@@ -13,6 +13,8 @@ class Worker(models.Model):
     name = models.CharField(_("name"), max_length=255, unique=True)
     host = models.CharField(_("host"), max_length=255, blank=True, default="")
     queues = models.JSONField(_("queues"), default=list)
+    concurrency = models.PositiveSmallIntegerField(_("tasks at a time"), default=1)
+    devices = models.PositiveSmallIntegerField(_("runs at a time on its machine"), default=1)
     gpu_name = models.CharField(_("GPU"), max_length=255, blank=True, default="")  # the first one's
     gpus = models.JSONField(_("GPUs"), default=list, blank=True)  # [{"name", "used_bytes", "total_bytes"}, …]
     memory_used_bytes = models.PositiveBigIntegerField(_("memory used"), null=True, blank=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Final
 
@@ -24,18 +25,30 @@ WORKER_SEEN_WITHIN: Final = timedelta(seconds=30)
 
 def has_training_worker() -> bool:
     """Whether a worker that carries out runs and imports was heard of lately."""
-    return count_training_workers() > 0
+    return count_workers(QueueName.TRAINING) > 0
 
 
-def count_training_workers() -> int:
-    """Return how many workers that carry out runs and imports were heard of lately."""
-    return count_workers(QueueName.TRAINING)
+def count_training_lanes() -> int:
+    """Return how many runs are carried out at the same time by the workers that were heard of lately.
+
+    On each machine as many as they have processes for, and no more than it has devices.
+    """
+    processes: Counter[str] = Counter()
+    devices: dict[str, int] = {}
+    for worker in _list_workers(QueueName.TRAINING):
+        processes[worker.host] += worker.concurrency
+        devices[worker.host] = worker.devices
+    return sum(min(processes[host], devices[host]) for host in devices)
 
 
 def count_workers(queue: QueueName) -> int:
     """Return how many workers that serve a queue were heard of lately."""
+    return len(_list_workers(queue))
+
+
+def _list_workers(queue: QueueName) -> list[Worker]:
     since = ExpressionWrapper(Now() - Value(WORKER_SEEN_WITHIN), output_field=fields.DateTimeField())
-    return sum(queue in worker.queues for worker in Worker.objects.filter(last_seen_at__gte=since))
+    return [worker for worker in Worker.objects.filter(last_seen_at__gte=since) if queue in worker.queues]
 
 
 def require_free_bytes(wanted: int) -> None:

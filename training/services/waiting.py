@@ -19,7 +19,7 @@ from training.forecast import Entry, foresee_starts
 from training.models import EpochMetric, JobQueue, TrainingRun
 from training.models.run import TrainingRunQuerySet
 from training.pace import expected_seconds, seconds_left
-from training.services.room import count_training_workers
+from training.services.room import count_training_lanes
 
 # Runs whose start is estimated, in turn; those behind them have a position all the same.
 _FORESEEN: Final = 200
@@ -91,7 +91,7 @@ class _Snapshot:
         self.line = dict(_list_places())
         running = list(_with_continued().filter(status=JobStatus.RUNNING))
         self._running = len(running)
-        self._lanes = max(count_training_workers(), self._running)
+        self._lanes = max(count_training_lanes(), self._running)
         foreseen = list(_with_continued().filter(pk__in=list(self.line)[:_FORESEEN]).in_turn())
         expected = expected_seconds([*running, *foreseen])
         at_work = _entries_at_work(running, expected=expected, now=self._now)

@@ -10,8 +10,10 @@ from django.db.models import Case, F, OuterRef, Prefetch, Q, QuerySet, Subquery,
 from django.utils import timezone
 
 from training.choices import JobStatus, ModelState
+from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.jobs import Job
 from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, Promotion, TrainingRun, Transition
+from training.models.run import TrainingRunQuerySet
 
 _LINKED: Final = 10
 _SHOWN_CHANGES: Final = 50
@@ -37,12 +39,12 @@ _RUN_LIST_FIELDS = (
 )
 
 
-def runs_for_list() -> QuerySet[TrainingRun]:
+def runs_for_list() -> TrainingRunQuerySet:
     """Return the newest runs first, each with its newest `validation_accuracy`."""
     newest = (
         EpochMetric.objects.filter(run=OuterRef("pk")).order_by("-phase", "-epoch").values("validation_accuracy")[:1]
     )
-    runs: QuerySet[TrainingRun] = TrainingRun.objects.annotate(validation_accuracy=Subquery(newest))
+    runs: TrainingRunQuerySet = TrainingRun.objects.annotate(validation_accuracy=Subquery(newest))
     return runs.select_related("owner", "dataset", "version").only(*_RUN_LIST_FIELDS)
 
 
@@ -81,6 +83,12 @@ def history_of(job: Job) -> History:
     """Return the history of a job, in one query."""
     newest_first = list(Transition.objects.of(job).order_by("-pk")[: _SHOWN_CHANGES + 1])
     return History(newest_first[_SHOWN_CHANGES - 1 :: -1], is_whole=len(newest_first) <= _SHOWN_CHANGES)
+
+
+def newest_cifar10() -> Dataset | None:
+    """Return the newest dataset of photographs that has CIFAR-10's classes; its manifest is not read."""
+    photographs = Dataset.objects.filter(synthetic=False, manifest__class_keys=list(CIFAR10_CLASS_KEYS))
+    return photographs.only("name").order_by("-pk").first()
 
 
 def newest_runs_of(dataset: Dataset) -> QuerySet[TrainingRun]:

@@ -13,6 +13,7 @@ from tests.factories import DatasetFactory, EpochMetricFactory, TrainingRunFacto
 from training.choices import JobStatus, Priority, QueueName
 from training.models import Dataset, TrainingRun, Worker
 from training.services import Waiting, WaitsFor, describe_waiting, pause_queue, unpause_queue
+from training.services.room import count_training_lanes
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 
@@ -39,7 +40,7 @@ def dataset() -> Dataset:
 def start_workers(count: int) -> None:
     moment = timezone.now()
     for number in range(count):
-        Worker.objects.create(name=f"w{number}", queues=["training"], started_at=moment)
+        Worker.objects.create(name=f"w{number}", host=f"h{number}", queues=["training"], started_at=moment)
     Worker.objects.create(name="other", queues=["default"], started_at=moment)
 
 
@@ -61,6 +62,26 @@ def why(run: TrainingRun) -> Waiting:
 
 def at(seconds: float) -> datetime:
     return NOW + timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("workers", "lanes"),
+    [
+        ([("here", 1, 1), ("there", 1, 1)], 2),
+        ([("here", 4, 4)], 4),  # one worker, four graphics cards
+        ([("here", 1, 1), ("here", 1, 1)], 1),  # two workers share one processor
+        ([("here", 1, 4), ("here", 2, 4), ("there", 8, 2)], 5),
+        ([], 0),
+    ],
+)
+def test_a_machine_trains_no_more_runs_than_it_has_processes_and_devices_for(
+    workers: list[tuple[str, int, int]], lanes: int
+) -> None:
+    for number, (host, concurrency, devices) in enumerate(workers):
+        Worker.objects.create(
+            name=f"w{number}", host=host, queues=["training"], concurrency=concurrency, devices=devices, started_at=NOW
+        )
+    assert count_training_lanes() == lanes
 
 
 def test_the_first_runs_are_taken_in_a_moment_and_the_others_in_their_turn(dataset: Dataset) -> None:
