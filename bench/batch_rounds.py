@@ -24,8 +24,8 @@ from PIL import Image
 from cifarsite.accounts.models import User
 from cifarsite.valkey import start_valkey, stop_valkey
 from classifier.archives import read_entries
-from classifier.batch_pipeline import BATCH, CORES
-from classifier.batch_services import delete_batch, request_batch
+from classifier.batches.pipeline import BATCH, CORES
+from classifier.batches.services import delete_batch, request_batch
 from classifier.choices import Source
 from classifier.images import read_pixels
 from classifier.inference import Predictor, champion_slot, predictor

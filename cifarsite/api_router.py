@@ -3,6 +3,8 @@
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularAPIView
 
+from cifarsite.accounts.account_api import AccountDataView, AccountView
+from cifarsite.accounts.notification_api import NotificationReadView, NotificationsReadView, NotificationsView
 from cifarsite.accounts.token_api import TokensView, TokenView
 from cifarsite.docs_views import RedocView, SwaggerView
 from cifarsite.health import HealthView, ReadyView, WelcomeView
@@ -14,6 +16,11 @@ _api: list[URLPattern | URLResolver] = [
     path("schema", SpectacularAPIView.as_view(), name="schema"),
     path("tokens", TokensView.as_view(), name="tokens"),
     path("tokens/<slug:key>", TokenView.as_view(), name="token"),
+    path("account", AccountView.as_view(), name="account"),
+    path("account/data", AccountDataView.as_view(), name="account_data"),
+    path("notifications", NotificationsView.as_view(), name="notifications"),
+    path("notifications/read", NotificationsReadView.as_view(), name="notifications_read"),
+    path("notifications/<int:pk>/read", NotificationReadView.as_view(), name="notification_read"),
     path("", include("classifier.api.urls")),
     path("", include("training.api.urls")),
 ]

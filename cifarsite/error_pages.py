@@ -27,5 +27,12 @@ def server_error(request: HttpRequest) -> HttpResponse:
     return HttpResponse(render_to_string("errors/500.html"), status=500)
 
 
+def too_many_requests(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """429: somebody tries too often what is bounded by the minute: passwords, codes, sign-ups, mails."""
+    response = _page(request, 429)
+    response.headers["Retry-After"] = "60"
+    return response
+
+
 def _page(request: HttpRequest, status: int) -> HttpResponse:
     return render(request, f"errors/{status}.html", status=status)

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
     "csp",
     "corsheaders",
     "rest_framework",
@@ -91,6 +92,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "cifarsite.compression.PageCompressionMiddleware",
     "cifarsite.content_policy.ContentPolicyMiddleware",
     "cifarsite.overload.OverloadMiddleware",  # before all that costs something; refusals have the headers of the above
     "cifarsite.conditional.ApiConditionalGetMiddleware",
@@ -196,6 +198,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep": {"task": "training.sweep", "schedule": timedelta(seconds=5)},
     **canary_schedule(),
     "clean": {"task": "training.clean", "schedule": timedelta(days=1)},
+    "deliver": {"task": "accounts.ring_for_due", "schedule": timedelta(seconds=30)},
 }
 
 # --- Accounts --------------------------------------------------------------------------------------------------------
@@ -221,14 +224,25 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[cifarsite] "
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # of what changed about an account, to its confirmed address
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds for which a password that was typed stands for whoever sits there
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "cifarsite"
+MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # an account needs no address here
 SIGNUP_OPEN = read_switch("CIFARSITE_SIGNUP_OPEN", default=True)
+SITE_URL = read_url("CIFARSITE_URL", ("http", "https")).rstrip("/")  # where people find the site, for links in mails
+WEBHOOKS_PRIVATE = read_switch("CIFARSITE_WEBHOOKS_PRIVATE", default=False)
 try:
     EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 except (ImproperlyConfigured, ValueError) as error:
     message = "EMAIL_URL is not valid: give smtp+tls://USER:PASSWORD@HOST:587, or consolemail:// for the log."
     raise ImproperlyConfigured(message) from error
 vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="cifarsite@localhost")
+MAIL_DOMAIN = DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
 
 # --- Languages and time ----------------------------------------------------------------------------------------------
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
@@ -310,6 +324,7 @@ SPECTACULAR_SETTINGS = {
             "Runs",
             "Queues",
             "Tokens",
+            "Account",
             "Site",
         )
     ],

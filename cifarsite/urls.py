@@ -4,7 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from cifarsite.accounts import views
+from cifarsite.accounts import account_views, notification_views, views
 from cifarsite.metrics import MetricsView
 
 # One way in, with one lockout: the admin panel's login is the site's own.
@@ -17,7 +17,15 @@ urlpatterns = [
     path("metrics", MetricsView.as_view(), name="metrics"),
     path("tokens/", views.tokens, name="tokens"),
     path("tokens/<slug:key>/revoke/", views.revoke, name="token_revoke"),
+    path("account/", account_views.account, name="account"),
+    path("account/webhook/", account_views.webhook, name="account_webhook"),
+    path("account/data.zip", account_views.data, name="account_data"),
+    path("account/delete/", account_views.delete, name="account_delete"),
+    path("notifications/", notification_views.notifications, name="notifications"),
+    path("notifications/read/", notification_views.read_all, name="notifications_read"),
+    path("notifications/<int:pk>/read/", notification_views.read, name="notification_read"),
     path("accounts/", include("allauth.account.urls")),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
 ]
@@ -27,3 +35,4 @@ handler400 = "cifarsite.problems.bad_request"
 handler403 = "cifarsite.problems.permission_denied"
 handler404 = "cifarsite.problems.page_not_found"
 handler500 = "cifarsite.problems.server_error"
+handler429 = "cifarsite.error_pages.too_many_requests"  # allauth's, when somebody tries too often

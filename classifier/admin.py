@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from django.contrib import admin
+from django import forms
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, F, Q
-from django.http import HttpRequest
+from django.db.models import Count, F, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext_lazy, ngettext
 
+from classifier.archives import ArchiveRejected
+from classifier.batches.services import cancel_batch, request_batch
 from classifier.choices import Source
 from classifier.models import BatchJob, Prediction
-from training.admin.base import ReadOnlyAdmin
+from training.admin.base import ReadOnlyAdmin, asker
 from training.class_names import display_name
+from training.exceptions import ServiceError
 
 
 @admin.register(Prediction)
@@ -62,14 +68,71 @@ def _counts(field: str) -> list[tuple[Any, int]]:
     return list(Prediction.objects.order_by().values_list(field).annotate(n=Count("pk")).order_by("-n", field))
 
 
+class BatchAddForm(forms.ModelForm[BatchJob]):
+    """The archive of a new batch."""
+
+    archive_file = forms.FileField(
+        label=gettext_lazy("Archive"), help_text=gettext_lazy("A ZIP or TAR archive with pictures.")
+    )
+
+    class Meta:
+        model = BatchJob
+        fields: ClassVar[list[str]] = []
+
+
 @admin.register(BatchJob)
 class BatchJobAdmin(ReadOnlyAdmin[BatchJob]):
-    """Batches by number: how far they are, never whose, never a picture's name or an answer."""
+    """Batches by number: how far they are, never whose, never a picture's name or an answer.
+
+    Whoever adds one here owns it, and finds its answers on its page.
+    """
 
     list_display = ["__str__", "status", "reason", "progress_done", "progress_total", "error_count", "requested_at"]
     list_display_links = None
     list_filter = ["status", "reason"]
+    search_fields = ["=pk"]
     date_hierarchy = "requested_at"
+    actions = ["cancel_selected"]
+    form = BatchAddForm
+
+    @admin.action(description=gettext_lazy("Cancel selected"), permissions=["cancel"])
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[BatchJob]) -> None:
+        """Cancel the chosen batches, and say of each that had ended already."""
+        cancelled = 0
+        for job in queryset:
+            try:
+                cancel_batch(job=job, by=asker(request))
+            except ServiceError as error:
+                self.message_user(request, str(error), messages.WARNING)
+            else:
+                cancelled += 1
+        if cancelled:
+            sentence = ngettext("%(count)d job is being cancelled.", "%(count)d jobs are being cancelled.", cancelled)
+            self.message_user(request, sentence % {"count": cancelled}, messages.SUCCESS)
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Show the form again with the reason when the service refuses the archive."""
+        try:
+            return super().add_view(request, form_url, extra_context)
+        except (ArchiveRejected, ServiceError) as refusal:
+            self.message_user(request, str(getattr(refusal, "detail", refusal)), messages.ERROR)
+            return redirect(request.get_full_path())
+
+    def save_model(self, request: HttpRequest, obj: BatchJob, form: Any, change: Any) -> None:  # noqa: ANN401
+        """Let the service make the row."""
+        upload = form.cleaned_data["archive_file"]
+        obj.pk = request_batch(owner=asker(request), upload=upload, name=upload.name, source=Source.PAGE).pk
+        obj.refresh_from_db()
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        """Operators stop everybody's jobs."""
+        return request.user.has_perm("training.manage_trainingrun")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Let those add one who may."""
+        return admin.ModelAdmin.has_add_permission(self, request)
 
     def has_view_permission(self, request: HttpRequest, obj: BatchJob | None = None) -> bool:
         """Show the list and no page for one."""

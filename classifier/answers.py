@@ -14,7 +14,7 @@ from training.models import ModelVersion
 HISTORY_PAGE: Final = 24
 _TOP: Final = 3
 # Lower bounds of the confidence's words. Probabilities are calibrated, so the words mean what they say.
-_VERY_SURE, _FAIRLY_SURE, _LEANING = 0.95, 0.8, 0.5
+_VERY_SURE, _FAIRLY_SURE, LEANING = 0.95, 0.8, 0.5
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def certainty(confidence: float) -> str:
         return _("Very sure")
     if confidence >= _FAIRLY_SURE:
         return _("Fairly sure")
-    if confidence >= _LEANING:
+    if confidence >= LEANING:
         return _("Rather unsure")
     return _("Guessing")
 

@@ -1,4 +1,4 @@
-"""What people fill in: pictures to classify, the history's filters, and whether an answer was right."""
+"""What people fill in: pictures to classify, and whether an answer was right."""
 
 from __future__ import annotations
 
@@ -61,25 +61,3 @@ class LabelForm(forms.Form):
         field = self.fields["label"]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101  # for the type checker
         field.choices = [(key, display_name(key)) for key in class_keys]
-
-
-class HistoryFilterForm(forms.Form):
-    """The filters of the history, kept in the address."""
-
-    class_key = forms.CharField(
-        label=_("Class"), max_length=63, required=False, widget=forms.Select(attrs={"class": "control"})
-    )
-    name = forms.CharField(
-        label=_("File name"),
-        max_length=100,
-        required=False,
-        widget=forms.TextInput(attrs={"class": "control", "type": "search", "autocomplete": "off"}),
-    )
-
-    def __init__(self, data: Any, *, class_keys: list[str]) -> None:  # noqa: ANN401  # Django's signature
-        super().__init__(data)
-        asked = data.get("class_key", "")[:63]
-        keys = class_keys if not asked or asked in class_keys else [*class_keys, asked]
-        widget = self.fields["class_key"].widget
-        assert isinstance(widget, forms.Select)  # noqa: S101  # for the type checker
-        widget.choices = [("", _("All classes")), *((key, display_name(key)) for key in keys)]

@@ -16,7 +16,7 @@ from classifier.gathering import Gathering
 from classifier.models import Prediction
 
 MOST_ROWS: Final = 32
-"""Of one INSERT: more than a web process works on at once; SQLite's least limit of variables allows sixty."""
+"""Of one INSERT: more than a web process works on at once; SQLite's least limit of variables allows fifty."""
 
 
 def record(prediction: Prediction) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE, ONNX_INPUT, ONNX_LOGITS
+from training.engine.constants import IMAGE_CHANNELS, IMAGE_SIZE, ONNX_FEATURE_MAP, ONNX_INPUT, ONNX_LOGITS
 from training.engine.package import PackageManifest
 
 # `import openvino` reports itself to its maker through this package; without it OpenVINO falls back on a silent stub.
@@ -59,21 +59,51 @@ class _Request:
         logits: NDArray[np.float32] = self._request.get_tensor(ONNX_LOGITS).data[: len(pixels)].copy()
         return logits
 
+    def feature_map(self) -> NDArray[np.float32]:
+        """Return the (N, C, h, w) feature map of the latest inference."""
+        feature_map: NDArray[np.float32] = self._request.get_tensor(ONNX_FEATURE_MAP).data.copy()
+        return feature_map
+
+
+class FeatureNetwork:
+    """A package's graph with both its outputs, for one image at a time in float32 on one thread.
+
+    Any number of threads may ask it at once.
+    """
+
+    def __init__(self, package: PackageManifest) -> None:
+        """Compile the graph.
+
+        Raises:
+            RuntimeError: OpenVINO cannot read it.
+        """
+        self._shape = (1, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
+        self._compiled = _compile(package, shape=self._shape, plan=Plan())
+
+    def infer(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the (K,) logits and the (C, h, w) feature map of a (32, 32, 3) image."""
+        request = _Request(self._compiled, self._shape)
+        return request.infer(pixels[None])[0], request.feature_map()[0]
+
+
+def _compile(package: PackageManifest, *, shape: tuple[int, ...], plan: Plan) -> Any:  # noqa: ANN401  # no types
+    model = _CORE.read_model(package.onnx_path)
+    model.reshape({ONNX_INPUT: list(shape)})
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": plan.threads,
+        "INFERENCE_PRECISION_HINT": plan.precision,
+    }
+    return _CORE.compile_model(model, "CPU", options)
+
 
 class _Graph:
     """A package's graph, compiled for a fixed number of images: a shape that may change costs a tenth."""
 
     def __init__(self, package: PackageManifest, *, images: int, plan: Plan) -> None:
         self._shape = (images, IMAGE_CHANNELS, IMAGE_SIZE, IMAGE_SIZE)
-        model = _CORE.read_model(package.onnx_path)
-        model.reshape({ONNX_INPUT: list(self._shape)})
-        options = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "NUM_STREAMS": 1,
-            "INFERENCE_NUM_THREADS": plan.threads,
-            "INFERENCE_PRECISION_HINT": plan.precision,
-        }
-        self._compiled = _CORE.compile_model(model, "CPU", options)
+        self._compiled = _compile(package, shape=self._shape, plan=plan)
         self._idle: list[_Request] = []  # append and pop are atomic
 
     def infer(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,8 +9,8 @@ from typing import Final
 from django.utils import translation
 
 from classifier.archives import ArchiveRejected
-from classifier.batch_keeper import Keeper, StopAskedError
-from classifier.batch_work import BatchWork, ModelGoneError, find_champion
+from classifier.batches.keeper import Keeper, StopAskedError
+from classifier.batches.work import BatchWork, ModelGoneError, find_champion
 from classifier.inference import ModelNotReady
 from classifier.models import BatchJob
 from classifier.querysets import BatchJobQuerySet

@@ -25,6 +25,18 @@ def send_thumbnail(request: HttpRequest, *, pk: int, data: bytes) -> HttpRespons
     return cast("HttpResponse", get_conditional_response(request, etag=headers["ETag"], response=response))
 
 
+def send_drawing(request: HttpRequest, *, name: str, data: bytes) -> HttpResponse:
+    """Answer with a PNG that was drawn for its owner, or with 304 when who asks has it already."""
+    headers = {
+        "Cache-Control": "private, max-age=86400",
+        "Content-Disposition": f'inline; filename="{name}.png"',
+        "ETag": f'"{hashlib.sha256(data).hexdigest()}"',
+        "X-Content-Type-Options": "nosniff",
+    }
+    response = HttpResponse(data, content_type="image/png", headers=headers)
+    return cast("HttpResponse", get_conditional_response(request, etag=headers["ETag"], response=response))
+
+
 def send_original(request: HttpRequest, original: Original) -> HttpResponse:
     """Answer with a file as it came, or with 304 when who asks has it already.
 

@@ -143,6 +143,7 @@ def _answer(model: Predictor, *, owner: User, upload: Upload, source: Source, mi
         width=image.width,
         height=image.height,
         thumbnail=image.thumbnail,
+        pixels=image.pixels.tobytes(),
         model_version=model.version,
         model_sha256=scores.sha256,
         class_id=class_id,

@@ -3,7 +3,7 @@
 from celery import shared_task
 
 from classifier import runner
-from classifier.batch_pipeline import CORES
+from classifier.batches.pipeline import CORES
 from classifier.choices import EXECUTE_BATCH
 from classifier.inference import champion_slot
 

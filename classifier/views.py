@@ -1,4 +1,4 @@
-"""Pages about pictures: classify, history, one prediction. Everything here belongs to the person who asks."""
+"""Pages about pictures: classify, and one prediction. Everything here belongs to the person who asks."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.defaultfilters import filesizeformat
-from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from classifier.answers import Answer, history_page, model_card
+from classifier.answers import Answer, model_card
 from classifier.choices import Source
-from classifier.forms import HistoryFilterForm, LabelForm, PicturesForm
+from classifier.forms import LabelForm, PicturesForm
 from classifier.history import delete_predictions
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
 from classifier.models import Prediction
+from classifier.neighbours import has_bank
 from classifier.originals import OriginalsNotKeptError, delete_original, find_original
-from classifier.querysets import PredictionQuerySet, Wanted
+from classifier.querysets import PredictionQuerySet
 from classifier.sending import send_original, send_thumbnail
 from classifier.services import Upload, predict, set_label
 from classifier.uploads import bound_form
@@ -124,38 +124,9 @@ def _one_answer(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_GET
-def history(request: HttpRequest) -> HttpResponse:
-    """List one's own predictions, newest first, a page at a time."""
-    champion = ModelVersion.objects.champion()
-    form = HistoryFilterForm(request.GET, class_keys=champion.class_keys if champion else [])
-    wanted = form.cleaned_data if form.is_valid() else {}
-    found = Wanted(class_key=wanted.get("class_key", ""), search=wanted.get("name", ""))
-    before, after = _key(request, "before"), _key(request, "after")
-    page = history_page(predictions=_own(request).matching(found), before=before, after=after)
-    exported = {name: value for name, value in (("class", found.class_key), ("search", found.search)) if value}
-    context = {
-        "page": page,
-        "form": form,
-        "filtered": any([*wanted.values(), before, after]),
-        "export_query": urlencode(exported),
-    }
-    return render(request, "classifier/history.html", context)
-
-
-def _key(request: HttpRequest, name: str) -> int | None:
-    """Read a primary key from the address; anything else counts as absent."""
-    raw = request.GET.get(name, "")
-    return int(raw) if raw.isascii() and raw.isdecimal() and len(raw) < 20 and int(raw) <= _LARGEST_KEY else None
-
-
-@login_required
-@never_cache
-@require_GET
 def prediction(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one prediction at its permanent address."""
-    found = _get(request, pk)
-    context = {"answer": Answer(file_name=found.file_name, prediction=found), "prediction": found}
-    return render(request, "classifier/prediction.html", context)
+    return show_prediction(request, own_prediction(request, pk))
 
 
 @login_required
@@ -192,7 +163,7 @@ def original_delete(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def label(request: HttpRequest, pk: int) -> HttpResponse:
     """Store what the person says the picture shows."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     form = LabelForm(request.POST, class_keys=found.model_version.class_keys)
     if form.is_valid():
         try:
@@ -216,7 +187,7 @@ def label(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask whether the prediction shall go, and delete it when the answer is posted."""
-    found = _get(request, pk)
+    found = own_prediction(request, pk)
     if request.method == "POST":
         delete_predictions(owner=cast("Any", request.user), keys=[pk])
         messages.success(request, _("The prediction and its picture are deleted."))
@@ -231,6 +202,17 @@ def _valid(pk: int) -> int:
     return pk
 
 
-def _get(request: HttpRequest, pk: int) -> Prediction:
+def own_prediction(request: HttpRequest, pk: int) -> Prediction:
     """Return one's own prediction; another person's does not exist."""
     return get_object_or_404(_own(request).for_page(), pk=_valid(pk))
+
+
+def show_prediction(request: HttpRequest, prediction: Prediction, **shown: object) -> HttpResponse:
+    """Answer with the page of a prediction; `shown` are the parts that are not fetched later."""
+    context = {
+        "answer": Answer(file_name=prediction.file_name, prediction=prediction),
+        "prediction": prediction,
+        "has_neighbours": has_bank(prediction.model_version),
+        **shown,
+    }
+    return render(request, "classifier/prediction.html", context)

@@ -248,6 +248,7 @@ class PredictionFactory(DjangoModelFactory[Prediction]):
     file_name = "cat.png"
     width = height = 32
     thumbnail = declare.LazyFunction(lambda: picture(image_format="JPEG"))
+    pixels = bytes(range(256)) * 12  # (32, 32, 3) uint8
     model_version = declare.SubFactory(ModelVersionFactory)
     model_sha256 = declare.LazyAttribute(lambda row: row.model_version.package_sha256)
     class_id = 3

@@ -1,4 +1,8 @@
-"""A model package made in milliseconds, whose answers are known exactly: the class whose colour is the nearest."""
+"""A model package made in milliseconds, whose answers are known exactly: the class whose colour is the nearest.
+
+With m the mean colour and c a class's, SCALE (1 - |m - c|²) is linear in m and |m|²: the feature map holds the colours
+of 8×8 fields and, as a fourth channel, |m|²; the last layer's weights and bias are in the package's weights.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from django.conf import settings
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from PIL import Image
+from safetensors.numpy import save
 
 from training.choices import ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS, PACKAGE_FILES, PACKAGE_SCHEMA
@@ -56,6 +61,14 @@ def expected_logits(images: NDArray[np.uint8], *, shift: int = 0, classes: int =
     return logits
 
 
+def head(*, shift: int = 0, classes: int = len(COLOURS)) -> dict[str, NDArray[np.float32]]:
+    """Return the last layer: weights (K, 4) of the mean over the fields, and the bias (K,)."""
+    palette = _palette(shift, classes)
+    weights = np.concatenate([2 * SCALE * palette, np.full((classes, 1), -SCALE, dtype=np.float32)], axis=1)
+    bias = SCALE - SCALE * (palette**2).sum(axis=1)
+    return {"head.weight": weights.astype(np.float32), "head.bias": bias.astype(np.float32)}
+
+
 def build_package(
     parent: Path,
     *,
@@ -77,7 +90,8 @@ def build_package(
         threshold: of the same.
         **manifest_changes: other keys of the manifest.
     """
-    files = {PACKAGE_FILES[0]: _graph(shift, len(class_keys)).SerializeToString(), PACKAGE_FILES[1]: b"weights"}
+    weights = save(head(shift=shift, classes=len(class_keys)))
+    files = {PACKAGE_FILES[0]: _graph(shift, len(class_keys)).SerializeToString(), PACKAGE_FILES[1]: weights}
     golden = np.array([np.full((32, 32, 3), COLOURS[index], dtype=np.uint8) for index in range(8)])
     logits = expected_logits(golden, shift=shift, classes=len(class_keys))
     manifest: dict[str, Any] = {
@@ -165,12 +179,19 @@ def _graph(shift: int, classes: int) -> onnx.ModelProto:
         helper.make_node("ReduceSum", ["square", "two"], ["distance"], keepdims=0),
         helper.make_node("Mul", ["distance", "minus_scale"], ["scaled"]),
         helper.make_node("Add", ["scaled", "scale"], ["logits"]),
-        helper.make_node("AveragePool", ["images"], ["feature_map"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("AveragePool", ["images"], ["fields"], kernel_shape=[4, 4], strides=[4, 4]),
+        helper.make_node("Mul", ["mean", "mean"], ["mean_square"]),
+        helper.make_node("ReduceSum", ["mean_square", "one"], ["length"], keepdims=1),
+        helper.make_node("Reshape", ["length", "one_field"], ["length_field"]),
+        helper.make_node("Tile", ["length_field", "all_fields"], ["length_fields"]),
+        helper.make_node("Concat", ["fields", "length_fields"], ["feature_map"], axis=1),
     ]
     constants = {
         "plane": np.array([2, 3]),
         "one": np.array([1]),
         "two": np.array([2]),
+        "one_field": np.array([-1, 1, 1, 1]),
+        "all_fields": np.array([1, 1, 8, 8]),
         "palette": _palette(shift, classes)[None],
         "scale": np.array(SCALE, dtype=np.float32),
         "minus_scale": np.array(-SCALE, dtype=np.float32),
@@ -181,7 +202,7 @@ def _graph(shift: int, classes: int) -> onnx.ModelProto:
         [helper.make_tensor_value_info("images", TensorProto.FLOAT, ["n", 3, 32, 32])],
         [
             helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", classes]),
-            helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, ["n", 3, 8, 8]),
+            helper.make_tensor_value_info("feature_map", TensorProto.FLOAT, ["n", 4, 8, 8]),
         ],
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from training.choices import TERMINAL_STATUSES, Cause, JobStatus, Priority, QueueName, Reason
 from training.doorbell import Bell
+from training.endings import announce_end
 from training.exceptions import FenceLostError
 from training.job_queries import JobQuerySet, lease_end
 from training.job_queue import JobQueue
@@ -422,11 +423,11 @@ class Job(models.Model):
         cls, pk: int, *, source: str, cause: Cause, by_id: int | None = None, told: Mapping[str, str] | None = None
     ) -> None:
         row = cls.objects.values(
-            "status", "fence", "attempts", "worker", "reason", "detail", "cancel_requested_by"
+            "status", "fence", "attempts", "worker", "reason", "detail", "cancel_requested_by", "owner"
         ).get(pk=pk)
         cancelled_by = row["cancel_requested_by"] if row["status"] == JobStatus.CANCELLED else None
         known = {name: row[name] for name in ("worker", "fence", "reason", "detail")}
-        Transition.objects.create(
+        change = Transition.objects.create(
             job_kind=cls.kind(),
             job_pk=pk,
             from_status=source,
@@ -436,6 +437,8 @@ class Job(models.Model):
             attempt=row["attempts"],
             **{**known, **(told or {})},
         )
+        if change.to_status in TERMINAL_STATUSES:
+            announce_end(change, row["owner"])
 
 
 def _back_in_queue() -> dict[str, Any]:

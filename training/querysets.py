@@ -19,6 +19,10 @@ class ModelVersionQuerySet(models.QuerySet["ModelVersion"]):
         """Return the version that answers pictures, if one was promoted."""
         return self.filter(state=ModelState.CHAMPION).first()
 
+    def served(self) -> Self:
+        """Versions that answer pictures or once did."""
+        return self.exclude(state=ModelState.CANDIDATE)
+
     def with_run(self) -> Self:
         """Fetch each version's run in the same query."""
         return self.select_related("run")

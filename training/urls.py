@@ -2,17 +2,34 @@
 
 from django.urls import path
 
-from training.views import datasets, imports, learn, packages, queues, run_actions, runs, versions, workers
+from training.views import (
+    answers,
+    comparison,
+    curves,
+    datasets,
+    imports,
+    learn,
+    packages,
+    queues,
+    run_actions,
+    run_lists,
+    runs,
+    versions,
+    workers,
+)
 
 urlpatterns = [
     path("learn/", learn.LearnView.as_view(), name="learn"),
-    path("training/", runs.RunListView.as_view(), name="runs"),
+    path("training/", run_lists.RunListView.as_view(), name="runs"),
     path("training/new/", runs.RunCreateView.as_view(), name="run_new"),
+    path("training/cancel/", run_lists.RunsCancelView.as_view(), name="runs_cancel"),
+    path("training/compare/", comparison.RunCompareView.as_view(), name="run_compare"),
+    path("training/compare/curves.json", curves.ComparedCurvesView.as_view(), name="run_compare_curves"),
     path("training/queue/pause/", queues.QueuePauseView.as_view(), name="queue_pause"),
     path("training/queue/go-on/", queues.QueueUnpauseView.as_view(), name="queue_unpause"),
     path("training/<int:pk>/", runs.RunView.as_view(), name="run"),
     path("training/<int:pk>/live/", runs.RunLiveView.as_view(), name="run_live"),
-    path("training/<int:pk>/curve.json", runs.RunCurveView.as_view(), name="run_curve"),
+    path("training/<int:pk>/curve.json", curves.RunCurveView.as_view(), name="run_curve"),
     path("training/<int:pk>/control/", run_actions.RunControlView.as_view(), name="run_control"),
     path("training/<int:pk>/cancel/", run_actions.RunCancelView.as_view(), name="run_cancel"),
     path("training/<int:pk>/resume/", run_actions.RunResumeView.as_view(), name="run_resume"),
@@ -25,6 +42,11 @@ urlpatterns = [
     path("models/import/", packages.PackageImportView.as_view(), name="package_import"),
     path("models/rollback/", versions.VersionRollbackView.as_view(), name="version_rollback"),
     path("models/<int:pk>/", versions.VersionView.as_view(), name="version"),
+    path(
+        "models/<int:pk>/answers/<int:label>/<int:answer>/",
+        answers.VersionAnswersView.as_view(),
+        name="version_answers",
+    ),
     path("models/<int:pk>/promote/", versions.VersionPromoteView.as_view(), name="version_promote"),
     path("data/", datasets.DatasetListView.as_view(), name="datasets"),
     path("data/new/", imports.ImportCreateView.as_view(), name="import_new"),
@@ -33,5 +55,6 @@ urlpatterns = [
     path("data/imports/<int:pk>/cancel/", imports.ImportCancelView.as_view(), name="import_cancel"),
     path("data/<int:pk>/", datasets.DatasetView.as_view(), name="dataset"),
     path("data/<int:pk>/accept-copies/", datasets.DatasetAcceptCopiesView.as_view(), name="dataset_accept_copies"),
+    path("data/<int:pk>/histogram.svg", datasets.DatasetHistogramView.as_view(), name="dataset_histogram"),
     path("data/<int:pk>/sample/<int:class_index>.png", datasets.DatasetSampleView.as_view(), name="dataset_sample"),
 ]

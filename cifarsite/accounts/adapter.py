@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext_lazy
 
 from cifarsite.accounts.groups import USER
+from cifarsite.accounts.language import remember_language
 from cifarsite.accounts.models import User
 
 
 class AccountAdapter(DefaultAccountAdapter):
     """New accounts join the group *user*; sign-up can be closed with CIFARSITE_SIGNUP_OPEN=false."""
+
+    error_messages: ClassVar[dict[str, Any]] = {
+        **DefaultAccountAdapter.error_messages,
+        "too_many_login_attempts": gettext_lazy("Too many wrong passwords. Try again in five minutes."),
+    }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         """Say whether strangers may make an account."""
@@ -26,3 +33,9 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             user.groups.add(Group.objects.get(name=USER))
         return user
+
+    def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:  # noqa: ANN401
+        """Let the browser of whoever signed in get its pages in the language that they chose."""
+        response = cast("HttpResponse", super().post_login(request, user, **options))
+        remember_language(response, user)
+        return response

@@ -1,12 +1,60 @@
 """Users and tokens in the admin panel."""
 
-from django.contrib import admin
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from allauth.mfa import admin as mfa_admin
+from allauth.mfa.models import Authenticator
+from django.contrib import admin, messages
 from django.contrib.auth.admin import UserAdmin
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from cifarsite.accounts.deletion import delete_account, is_last_administrator
 from cifarsite.accounts.models import ApiToken, User
+from training.admin.base import Deletion, ReadOnlyAdmin, protecting
+from training.exceptions import ServiceError
 
-admin.site.register(User, UserAdmin)
+
+@admin.register(User)
+class PersonAdmin(UserAdmin[User]):
+    """People; their groups tell what they may do, *staff status* lets them in here."""
+
+    list_display = ["username", "email", "role", "is_staff", "is_active", "date_joined", "last_login"]
+    date_hierarchy = "date_joined"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
+        """Fetch the groups of all in one query."""
+        return super().get_queryset(request).prefetch_related("groups")
+
+    @admin.display(description=gettext_lazy("groups"))
+    def role(self, user: User) -> str:
+        """Show the groups."""
+        return ", ".join(group.name for group in user.groups.all()) or "—"
+
+    def get_deleted_objects(self, objs: Sequence[User] | QuerySet[User], request: HttpRequest) -> Deletion:
+        """Name the accounts, not what they hold, which nobody else may see; protect the last administrator."""
+        names = [str(user) for user in objs]
+        deletion: Deletion = (names, {str(self.opts.verbose_name_plural): len(names)}, set(), [])
+        return protecting(deletion, objs, keep=is_last_administrator, why=_("%(row)s is the only administrator"))
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        """Delete the account as its owner would."""
+        self._delete(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        """Delete each account as its owner would."""
+        for user in queryset:
+            self._delete(request, user)
+
+    def _delete(self, request: HttpRequest, user: User) -> None:
+        try:
+            delete_account(user=user)
+        except ServiceError as error:  # all administrators at once: one stays
+            self.message_user(request, str(error), messages.ERROR)
 
 
 @admin.register(ApiToken)
@@ -14,6 +62,8 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     """Tokens can be seen and revoked here; they are made by their owner, since they are shown once."""
 
     list_display = ["token_key", "name", "user", "scopes", "created", "last_used_at", "expiry"]
+    list_filter = ["created", "last_used_at", ("user", admin.RelatedOnlyFieldListFilter)]
+    list_select_related = ["user"]
     search_fields = ["token_key", "name", "user__username"]
     fields = ["token_key", "name", "user", "scopes", "created", "last_used_at", "expiry"]
     readonly_fields = ["token_key", "name", "user", "scopes", "created", "last_used_at", "expiry"]
@@ -21,3 +71,25 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Refuse: a token made here could not be shown to its owner."""
         return False
+
+    def has_change_permission(self, request: HttpRequest, obj: ApiToken | None = None) -> bool:
+        """Refuse: there is nothing that could be changed."""
+        return False
+
+
+admin.site.unregister(mfa_admin.Authenticator)  # allauth's own shows the keys
+
+
+@admin.register(Authenticator)
+class SecondFactorAdmin(ReadOnlyAdmin[Authenticator]):
+    """Who has a second factor, without its key; it is deleted here for somebody whose telephone is lost."""
+
+    list_display = ["user", "type", "created_at", "last_used_at"]
+    list_filter = ["type"]
+    list_select_related = ["user"]
+    search_fields = ["user__username"]
+    fields = ["user", "type", "created_at", "last_used_at"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
+        """Let those delete it who may."""
+        return admin.ModelAdmin.has_delete_permission(self, request, obj)

@@ -10,14 +10,23 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken, AuthTokenManager
 
+from cifarsite.accounts.notices import Channel, Delivery, Notification, Webhook
 from cifarsite.accounts.querysets import ApiTokenQuerySet
 from training.choices import Scope
+
+__all__ = ["ALL_SCOPES", "ApiToken", "Channel", "Delivery", "Notification", "User", "Webhook"]
 
 ALL_SCOPES: Final = " ".join(Scope.values)
 
 
 class User(AbstractUser):
     """A person. What they may do follows from their groups (`cifarsite.accounts.groups`)."""
+
+    language = models.CharField(_("language"), max_length=2, blank=True, default="")  # "": the browser's
+    time_zone = models.CharField(_("time zone"), max_length=63, blank=True, default="")  # "": the browser's
+    wants_mail = models.BooleanField(_("is told by e-mail when a job ends"), default=False)
+    # How many of their notifications are unread; kept here, where every page finds it without a query of its own.
+    unread_notifications = models.PositiveIntegerField(_("unread notifications"), default=0, editable=False)
 
 
 class ApiToken(AbstractAuthToken):

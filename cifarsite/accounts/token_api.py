@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django.shortcuts import get_object_or_404
 from django.utils.dateparse import parse_datetime
 from drf_spectacular.utils import extend_schema
-from rest_framework.exceptions import NotFound
-from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -18,12 +16,11 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
-from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.models import ApiToken
 from cifarsite.accounts.querysets import ApiTokenQuerySet
 from cifarsite.accounts.token_serializers import (
     MadeTokenSerializer,
     TokenPageSerializer,
-    TokenQuerySerializer,
     TokenRequestSerializer,
     TokenSerializer,
     token_body,
@@ -31,6 +28,8 @@ from cifarsite.accounts.token_serializers import (
 from cifarsite.accounts.tokens import TokenTooNarrowError, default_days, make_token, revoke_token
 from cifarsite.authentication import Credential
 from training.api.idempotency import idempotent
+from training.api.lists import ListQuerySerializer, NewestFirst, checked_query, page_of
+from training.api.requests import asker, checked_body
 from training.api.scopes import ANY_TOKEN, ScopeMissing
 from training.api.serializers import problem_responses
 
@@ -43,24 +42,17 @@ _NARROW: Final = {
 }
 
 
-class TokenPagination(CursorPagination):
-    """The newest first."""
+class NewestTokens(NewestFirst):
+    """The newest first, by the moment they were made: their keys are hashes."""
 
     ordering = ("-created", "pk")
-    page_size = 20
-    page_size_query_param = "page_size"
-    max_page_size = 100
 
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        """Return what the cursor holds, None without one.
-
-        Raises:
-            NotFound: it is none of ours.
-        """
-        cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None and not _is_moment(str(cursor.position)):
-            raise NotFound(self.invalid_cursor_message)
-        return cursor
+    def is_position(self, text: str) -> bool:
+        """Whether a cursor may hold this: a moment."""
+        try:
+            return parse_datetime(text) is not None
+        except ValueError:  # well formed, but there is no such day
+            return False
 
 
 class OwnTokensView(APIView):
@@ -78,7 +70,7 @@ class TokensView(OwnTokensView):
         operation_id="list_tokens",
         tags=["Tokens"],
         summary="List your tokens",
-        parameters=[TokenQuerySerializer],
+        parameters=[ListQuerySerializer],
         responses={
             (200, _JSON): TokenPageSerializer,
             **problem_responses(
@@ -88,10 +80,8 @@ class TokensView(OwnTokensView):
     )
     def get(self, request: Request) -> Response:
         """List them, the newest first, without the tokens themselves."""
-        TokenQuerySerializer(data=request.query_params.dict()).is_valid(raise_exception=True)
-        paginator = TokenPagination()
-        page = paginator.paginate_queryset(_own(request), request, view=self)
-        return paginator.get_paginated_response([token_body(token) for token in page or []])
+        checked_query(ListQuerySerializer, request)
+        return page_of(_own(request), request=request, view=self, describe=_describe, pages=NewestTokens)
 
     @extend_schema(
         operation_id="create_token",
@@ -112,14 +102,13 @@ class TokensView(OwnTokensView):
     @idempotent(secrets=("token",))
     def post(self, request: Request) -> Response:
         """Make it, and show it this once."""
-        wanted = TokenRequestSerializer(data=request.data)
-        wanted.is_valid(raise_exception=True)
+        wanted = checked_body(TokenRequestSerializer, request)
         with _naming_scopes():
             row, token = make_token(
-                owner=_asker(request),
-                name=wanted.validated_data["name"],
-                scopes=wanted.validated_data["scopes"],
-                days=wanted.validated_data.get("days", default_days()),
+                owner=asker(request),
+                name=wanted["name"],
+                scopes=wanted["scopes"],
+                days=wanted.get("days", default_days()),
                 made_with=_asking_token(request),
             )
         location = reverse("api:token", args=[row.token_key], request=request)
@@ -154,19 +143,12 @@ class TokenView(OwnTokensView):
         return Response(status=204)
 
 
-def _is_moment(text: str) -> bool:
-    try:
-        return parse_datetime(text) is not None
-    except ValueError:  # well formed, but there is no such day
-        return False
-
-
-def _asker(request: Request) -> User:
-    return cast("User", request.user)  # signed in, or the view would not have been reached
+def _describe(tokens: Sequence[ApiToken]) -> list[dict[str, Any]]:
+    return [token_body(token) for token in tokens]
 
 
 def _own(request: Request) -> ApiTokenQuerySet:
-    own: ApiTokenQuerySet = ApiToken.objects.owned_by(_asker(request))
+    own: ApiTokenQuerySet = ApiToken.objects.owned_by(asker(request))
     return own
 
 

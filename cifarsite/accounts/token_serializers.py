@@ -9,6 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from cifarsite.accounts.models import ApiToken
+from training.api.lists import page_serializer
 from training.api.strict import StrictSerializer
 from training.choices import Scope
 
@@ -22,17 +23,6 @@ _TOKEN_EXAMPLE: Final[dict[str, Any]] = {
     "expired": False,
 }
 _SECRET_EXAMPLE: Final = "3f9a0c81d2e47b6" + "0" * 49
-
-
-class TokenQuerySerializer(StrictSerializer):
-    """What the list takes in its address."""
-
-    cursor = serializers.CharField(
-        required=False, max_length=200, help_text="Where the page begins; take it from `next` and `previous`."
-    )
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, max_value=100, help_text="Tokens of a page, 1 to 100; without it 20."
-    )
 
 
 class TokenRequestSerializer(StrictSerializer):
@@ -66,12 +56,7 @@ class TokenSerializer(serializers.Serializer[Any]):
     expired = serializers.BooleanField()
 
 
-class TokenPageSerializer(serializers.Serializer[Any]):
-    """Some tokens, the newest first."""
-
-    next = serializers.URLField(allow_null=True, help_text="Address of the page with older ones.")
-    previous = serializers.URLField(allow_null=True, help_text="Address of the page with newer ones.")
-    results = TokenSerializer(many=True)
+TokenPageSerializer = page_serializer("TokenPage", TokenSerializer)
 
 
 @extend_schema_serializer(

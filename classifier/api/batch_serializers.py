@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from classifier.api.serializers import ItemFaultSerializer
-from classifier.batch_waiting import BatchWaitsFor
+from classifier.batches.waiting import BatchWaitsFor
 from training.api.fields import UploadField
 from training.api.lists import ListQuerySerializer, page_serializer
 from training.choices import Cause, JobStatus, Reason
@@ -196,6 +196,12 @@ class BatchItemQuerySerializer(ListQuerySerializer):
     )
     errors = serializers.BooleanField(  # type: ignore[assignment]  # a field named as the base class's property
         required=False, help_text="Keeps the pictures that could not be read."
+    )
+    confidence_max = serializers.FloatField(
+        required=False, min_value=0, max_value=1, help_text="Keeps the answers that are no surer than this."
+    )
+    right = serializers.BooleanField(
+        required=False, help_text="Keeps the answers that are, or are not, what the archive says."
     )
     lang = serializers.ChoiceField(
         choices=settings.LANGUAGES, required=False, help_text="Language of the classes' names."

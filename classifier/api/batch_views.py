@@ -27,9 +27,9 @@ from classifier.api.batch_serializers import (
     BatchRequestSerializer,
 )
 from classifier.api.naming import LANGUAGE, NamingView
-from classifier.batch_bodies import batch_body, batch_detail, csv_lines, item_row, json_lines
-from classifier.batch_downloads import CSV, JSON_LINES, download
-from classifier.batch_services import (
+from classifier.batches.bodies import batch_body, batch_detail, csv_lines, item_row, json_lines
+from classifier.batches.downloads import CSV, JSON_LINES, download
+from classifier.batches.services import (
     StoredArchive,
     cancel_batch,
     delete_batch,
@@ -37,7 +37,7 @@ from classifier.batch_services import (
     resume_batch,
     store_archive,
 )
-from classifier.batch_uploads import ARCHIVE, FILES, receive_batch
+from classifier.batches.uploads import ARCHIVE, FILES, receive_batch
 from classifier.choices import Source
 from classifier.models import BatchItem, BatchJob
 from classifier.querysets import BatchJobQuerySet
@@ -274,7 +274,10 @@ class BatchItemsView(BatchView):
         wanted = checked_query(BatchItemQuerySerializer, request)
         job = self.find(pk)
         items = BatchItem.objects.filter(batch=job).of_interest(
-            only_errors=wanted.get("errors", False), class_key=wanted.get("class", "")
+            only_errors=wanted.get("errors", False),
+            class_key=wanted.get("class", ""),
+            confidence_max=wanted.get("confidence_max"),
+            right=wanted.get("right"),
         )
         keys = job.class_keys
         return page_of(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from django.http import StreamingHttpResponse
-from django.utils import translation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
@@ -20,7 +17,7 @@ from classifier.api.prediction_serializers import ExportQuerySerializer, predict
 from classifier.history import class_keys_of, iterate_predictions
 from classifier.models import Prediction
 from classifier.querysets import Wanted
-from training.api.files import harmless_cell, renderers_of, send_stream
+from training.api.files import csv_text, harmless_cell, renderers_of, send_stream
 from training.api.lists import checked_query
 from training.api.requests import asker
 from training.api.serializers import problem_responses
@@ -74,7 +71,7 @@ class CsvExportView(NamingView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Send them."""
         wanted = read_wanted(checked_query(ExportQuerySerializer, request))
-        parts = _write_csv(asker(request), wanted)
+        parts = write_csv(asker(request), wanted)
         return send_stream(parts, content_type=f"{_CSV}; charset=utf-8", name="predictions.csv")
 
 
@@ -95,21 +92,16 @@ class LinesExportView(NamingView):
     def get(self, request: Request) -> StreamingHttpResponse:
         """Send them."""
         wanted = read_wanted(checked_query(ExportQuerySerializer, request))
-        parts = _write_lines(request, wanted, language=translation.get_language())
+        parts = _write_lines(request, wanted)
         return send_stream(parts, content_type=_LINES, name="predictions.jsonl")
 
 
-def _write_csv(owner: User, wanted: Wanted) -> Iterator[str]:
-    yield _csv_text([list(COLUMNS)])
+def write_csv(owner: User, wanted: Wanted) -> Iterator[str]:
+    """Yield the predictions that are wanted as CSV with a heading, some at a time."""
+    yield csv_text([COLUMNS])
     for rows in iterate_predictions(owner=owner, wanted=wanted):
         keys = class_keys_of(rows)
-        yield _csv_text([_csv_row(row, class_keys=keys[row.model_version_id]) for row in rows])
-
-
-def _csv_text(rows: list[list[object]] | list[list[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    return text.getvalue()
+        yield csv_text([_csv_row(row, class_keys=keys[row.model_version_id]) for row in rows])
 
 
 def _csv_row(row: Prediction, *, class_keys: list[str]) -> list[object]:
@@ -131,8 +123,7 @@ def _csv_row(row: Prediction, *, class_keys: list[str]) -> list[object]:
     ]
 
 
-def _write_lines(request: Request, wanted: Wanted, *, language: str) -> Iterator[str]:
+def _write_lines(request: Request, wanted: Wanted) -> Iterator[str]:
     for rows in iterate_predictions(owner=asker(request), wanted=wanted):
-        with translation.override(language):  # the view has ended; what is sent is made now
-            bodies = prediction_bodies(rows, request)
+        bodies = prediction_bodies(rows, request)
         yield "".join(f"{json.dumps(body, ensure_ascii=False, cls=JSONEncoder)}\n" for body in bodies)

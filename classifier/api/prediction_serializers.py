@@ -40,6 +40,7 @@ class FilterSerializer(StrictSerializer):
         required=False, max_length=_LONGEST_KEY, help_text="Key of the class that one gave."
     )
     labelled = serializers.BooleanField(required=False, help_text="Whether one gave any.")
+    right = serializers.BooleanField(required=False, help_text="Whether the class that one gave is the one answered.")
     out_of_distribution = serializers.BooleanField(
         required=False, help_text="Whether the picture may show none of the classes."
     )
@@ -115,6 +116,7 @@ _PREDICTION_EXAMPLE: Final = {
     "label": None,
     "thumbnail": "http://127.0.0.1:8000/api/v1/predictions/42/thumbnail",
     "original": None,
+    "share": None,
 }
 
 
@@ -132,6 +134,7 @@ class PredictionSerializer(AnswerSerializer):
     )
     thumbnail = serializers.URLField(help_text="Where its thumbnail is, for its owner.")
     original = serializers.URLField(allow_null=True, help_text="Where the file itself is, where it was kept.")
+    share = serializers.URLField(allow_null=True, help_text="The page that others see, where one shares it.")
 
 
 PredictionPageSerializer = page_serializer("PredictionPage", PredictionSerializer)
@@ -158,6 +161,7 @@ def prediction_bodies(predictions: Sequence[Prediction], request: Request) -> li
             "label": prediction.label_key or None,
             "thumbnail": reverse("api:prediction_thumbnail", args=[prediction.pk], request=request),
             "original": _original_address(prediction, request),
+            "share": _share_address(prediction, request),
         }
         for prediction in predictions
     ]
@@ -167,3 +171,7 @@ def _original_address(prediction: Prediction, request: Request) -> str | None:
     if not hasattr(prediction, "original"):
         return None
     return reverse("api:prediction_original", args=[prediction.pk], request=request)
+
+
+def _share_address(prediction: Prediction, request: Request) -> str | None:
+    return reverse("shared", args=[prediction.share.token], request=request) if hasattr(prediction, "share") else None

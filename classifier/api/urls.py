@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from classifier.api import batch_views, export_views, model_views, original_views, picture_views, prediction_views
+from classifier.api import (
+    batch_views,
+    export_views,
+    map_views,
+    model_views,
+    neighbour_views,
+    original_views,
+    picture_views,
+    prediction_views,
+    share_views,
+)
 
 urlpatterns = [
     path("classes", model_views.ClassesView.as_view(), name="classes"),
@@ -28,5 +38,14 @@ urlpatterns = [
         prediction_views.PredictionThumbnailView.as_view(),
         name="prediction_thumbnail",
     ),
+    path("predictions/<int:pk>/seen", map_views.PredictionSeenView.as_view(), name="prediction_seen"),
+    path("predictions/<int:pk>/activation_map", map_views.ActivationMapView.as_view(), name="activation_map"),
+    path(
+        "predictions/<int:pk>/activation_map.png",
+        map_views.ActivationMapDrawingView.as_view(),
+        name="activation_map_drawing",
+    ),
+    path("predictions/<int:pk>/neighbours", neighbour_views.NeighboursView.as_view(), name="prediction_neighbours"),
+    path("predictions/<int:pk>/share", share_views.PredictionShareView.as_view(), name="prediction_share"),
     path("predictions/<int:pk>/original", original_views.PredictionOriginalView.as_view(), name="prediction_original"),
 ]

@@ -29,6 +29,7 @@ class Prediction(models.Model):
     width = models.PositiveIntegerField(_("width in pixels"))
     height = models.PositiveIntegerField(_("height in pixels"))
     thumbnail = models.BinaryField(_("thumbnail"))  # JPEG, long side ≤ 128 px, metadata stripped
+    pixels = models.BinaryField(_("what the model saw"), null=True)  # (32, 32, 3) uint8; null in rows older than this
     model_version = models.ForeignKey(ModelVersion, on_delete=models.PROTECT, related_name="predictions")
     model_sha256 = models.CharField(_("model hash"), max_length=64)
     class_id = models.PositiveSmallIntegerField(_("class number"))

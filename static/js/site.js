@@ -1,7 +1,8 @@
 /** What every page does: the theme button, moments in the reader's time zone, words when the connection is lost. */
 
 const language = document.documentElement.lang || "en";
-const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const timeZone = document.documentElement.dataset.timeZone; // the person's choice; without one the browser's own
+const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone });
 
 function localTimes(root) {
   for (const element of root.querySelectorAll("time[data-local-time]")) {

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import operator
 import re
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,25 @@ CSS = (ROOT / "static" / "css" / "site.css").read_text()
 
 TEXT_CONTRAST = 4.5
 CONTROL_CONTRAST = 3.0
+LINE_DISTANCE = 25.0  # ΔE*ab; ten is a difference that is seen at a glance
+SIGHTS = {  # Source: Machado, Oliveira and Fernandes 2009, severity 1.0, on linear sRGB
+    "trichromacy": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.01182, 0.04294, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.3039],
+    ],
+}
 TEXT_ON_GROUND = [
     *((text, ground) for text in ("ink", "ink-soft", "accent", "accent-deep") for ground in ("paper", "surface")),
     ("ink", "sunken"),
@@ -35,8 +57,7 @@ EDGE_ON_GROUND = [
     ("line-strong", "surface"),
     ("line-strong", "paper"),
     ("bar", "sunken"),
-    ("series-1", "surface"),
-    ("series-2", "surface"),
+    *((f"series-{number}", "surface") for number in range(1, 7)),
 ]
 
 
@@ -71,6 +92,26 @@ def test_colours_can_be_told_apart(theme: str, front: str, ground: str, least: f
     assert contrast(colours[front], colours[ground]) >= least
 
 
+def simulate(colour: str, matrix: list[list[float]]) -> list[float]:
+    """Return L*, a*, b* of a colour as a colour-blind person sees it."""
+    channels = [int(colour[index : index + 2], 16) / 255 for index in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    red, green, blue = (min(1.0, max(0.0, sum(map(operator.mul, row, linear)))) for row in matrix)
+    x = (0.4124 * red + 0.3576 * green + 0.1805 * blue) / 0.95047
+    y = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    z = (0.0193 * red + 0.1192 * green + 0.9505 * blue) / 1.08883
+    fx, fy, fz = (t ** (1 / 3) if t > 0.008856 else 7.787 * t + 16 / 116 for t in (x, y, z))
+    return [116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("sight", SIGHTS)
+def test_six_lines_of_a_chart_differ_for_every_eye(theme: str, sight: str) -> None:
+    colours = tokens(theme)
+    seen = [simulate(colours[f"series-{number}"], SIGHTS[sight]) for number in range(1, 7)]
+    assert min(math.dist(one, other) for one, other in combinations(seen, 2)) > LINE_DISTANCE
+
+
 def test_both_themes_declare_the_same_tokens() -> None:
     assert tokens("light").keys() == tokens("dark").keys()
 
@@ -100,7 +141,9 @@ def test_every_class_that_is_styled_is_used() -> None:
     for sheet in (ROOT / "static" / "css").glob("*.css"):
         rules = re.sub(r"/\*.*?\*/|{[^{}]*}", " ", sheet.read_text(), flags=re.S)
         styled |= set(re.findall(r"\.([a-z][\w-]*)", rules))
-    composed = {name for name in styled if re.fullmatch(r"(?:pixel|right|wrong)-\w", name)}  # in templates, by letter
+    composed = {
+        name for name in styled if re.fullmatch(r"(?:pixel|right|wrong|stroke)-\w", name)
+    }  # in templates, by letter
     assert styled - composed - words == set()
 
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile
+from django.core.files.uploadedfile import SimpleUploadedFile, TemporaryUploadedFile, UploadedFile
+from django.db import connection
 from django.test import Client, RequestFactory
 from django.utils import timezone
 from django.utils.datastructures import MultiValueDict
@@ -26,7 +27,9 @@ from tests.tiny_model import picture
 from training import tasks
 from training.api.idempotency import fingerprint
 from training.choices import JobStatus
-from training.models import IdempotencyKey, ModelVersion, TrainingRun
+from training.doorbell import Bell
+from training.models import DatasetImport, IdempotencyKey, ModelVersion, TrainingRun
+from training.services.uploads import store_upload
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
@@ -277,6 +280,27 @@ def test_what_is_known_after_the_commit_is_told_again(transactional_db: None, mo
     for _ in range(2):
         assert ask_json(program, "/api/v1/runs", {"dataset": "shapes"}).json()["broker_reached"] is True
     assert json.loads(IdempotencyKey.objects.get().body)["broker_reached"] is True
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_transaction_is_open_while_an_archive_is_copied(
+    artifacts_root: object, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[tuple[bool, str]] = []
+
+    def store(upload: UploadedFile[Any]) -> str:
+        copied.append((connection.in_atomic_block, str(upload.name)))
+        return store_upload(upload)
+
+    monkeypatch.setattr("training.services.imports.store_upload", store)
+    monkeypatch.setattr("training.services.imports.ring", lambda _task, _pk: Bell(was_heard=True))
+    program = Program(Client(), make_token(UserFactory.create(is_superuser=True)))
+    for _ in range(2):
+        body = {"name": "shapes", "source": "archive", "file": SimpleUploadedFile("shapes.zip", b"PK")}
+        response = program.post("/api/v1/datasets/imports", body, headers={"Idempotency-Key": "once"})
+        assert response.status_code == 202, response.content
+    assert copied == [(False, "shapes.zip")]
+    assert DatasetImport.objects.count() == 1
 
 
 # --- What makes a request the same ------------------------------------------------------------------------------------

@@ -5,18 +5,32 @@ The addresses are the URLconf's: one that is added later fails here until it sta
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from django.apps import apps
+from django.contrib.auth.models import Group
+from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.models import ApiToken, Notification, User
+from classifier.sharing import share_prediction
 from tests.api_fixtures import make_token
-from tests.factories import BatchJobFactory, OriginalFactory, PredictionFactory, UserFactory
+from tests.factories import (
+    BatchJobFactory,
+    DatasetFactory,
+    OriginalFactory,
+    PredictionFactory,
+    TrainingRunFactory,
+    UserFactory,
+)
 from training.choices import JobStatus
+from training.models import ModelVersion, TrainingRun
+from training.storage import artifacts
 
 pytestmark = pytest.mark.django_db
 
@@ -29,8 +43,30 @@ def prediction_of(owner: User) -> object:
     return PredictionFactory.create(owner=owner).pk
 
 
+def answered_of(owner: User) -> object:
+    """One whose model is there, so that it can be asked where it looked."""
+    return PredictionFactory.create(owner=owner, model_version=ModelVersion.objects.get()).pk
+
+
 def original_of(owner: User) -> object:
     return OriginalFactory.create(prediction__owner=owner).pk
+
+
+def share_of(owner: User) -> object:
+    """A prediction with a link."""
+    return share_prediction(owner=owner, pk=PredictionFactory.create(owner=owner).pk).pk
+
+
+def compared_of(owner: User) -> object:
+    """One of a person who may see the dataset with whose images its model compares."""
+    owner.groups.add(Group.objects.get(name="trainer"))
+    dataset = DatasetFactory.create(name="compared")
+    folder = artifacts(dataset.location)
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(folder / "train_images.npy", np.zeros((1, 32, 32, 3), dtype=np.uint8))
+    np.save(folder / "train_labels.npy", np.zeros(1, dtype=np.int64))
+    call_command("build_bank", "compared", stdout=io.StringIO())
+    return answered_of(owner)
 
 
 def batch_of(owner: User) -> object:
@@ -47,18 +83,36 @@ def token_of(owner: User) -> object:
     return ApiToken.objects.get(user=owner).token_key
 
 
+def notification_of(owner: User) -> object:
+    TrainingRun.request_cancel(TrainingRunFactory.create(owner=owner).pk)
+    return Notification.objects.get(owner=owner).pk
+
+
 PRIVATE: Final[dict[str, Callable[[User], object]]] = {
     "history/<int:pk>/": prediction_of,
     "history/<int:pk>/thumbnail.jpg": prediction_of,
+    "history/<int:pk>/seen.png": prediction_of,
+    "history/<int:pk>/map/": answered_of,
+    "history/<int:pk>/map.png": answered_of,
+    "history/<int:pk>/neighbours/": compared_of,
     "history/<int:pk>/original": original_of,
     "history/<int:pk>/original/delete/": original_of,
+    "history/<int:pk>/share/": prediction_of,
+    "history/<int:pk>/share/revoke/": share_of,
     "history/<int:pk>/label/": prediction_of,
     "history/<int:pk>/delete/": prediction_of,
     "tokens/<slug:key>/revoke/": token_of,
+    "notifications/<int:pk>/read/": notification_of,
+    "api/v1/notifications/<int:pk>/read": notification_of,
     "api/v1/tokens/<slug:key>": token_of,
     "api/v1/predictions/<int:pk>": prediction_of,
     "api/v1/predictions/<int:pk>/label": prediction_of,
+    "api/v1/predictions/<int:pk>/seen": prediction_of,
+    "api/v1/predictions/<int:pk>/activation_map": answered_of,
+    "api/v1/predictions/<int:pk>/activation_map.png": answered_of,
+    "api/v1/predictions/<int:pk>/neighbours": compared_of,
     "api/v1/predictions/<int:pk>/original": original_of,
+    "api/v1/predictions/<int:pk>/share": share_of,
     "api/v1/predictions/<int:pk>/thumbnail": prediction_of,
     **{
         f"batches/<int:pk>/{page}": batch_of
@@ -73,10 +127,10 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
 """What only its owner sees; the function makes one and returns what the address names it by."""
 
 SHARED: Final = (
-    *("training/", "data/", "models/"),
+    *("training/", "data/", "models/", "shared/"),
     *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/"),
 )
-"""Beginnings of addresses of what is shared by permission; `tests/training` tests those."""
+"""Beginnings of addresses of what is shared: by permission, which `tests/training` tests, or by the owner's link."""
 
 
 def templates() -> list[str]:

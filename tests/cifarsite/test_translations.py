@@ -33,6 +33,9 @@ NO_WORDS = {
     "English",
     "Français",
     "F",
+    "j",  # keys
+    "k",
+    "x",
     "MLflow",
     "STL",
     "px",

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from cifarsite.accounts.models import User
-from classifier.batch_services import request_batch
+from classifier.batches.services import request_batch
 from classifier.choices import Source
 from classifier.models import BatchJob
 from tests.tiny_model import picture

@@ -7,15 +7,13 @@ import re
 from typing import Any
 
 import pytest
-from django.conf import LazySettings, settings
+from django.conf import LazySettings
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.db import connection
 from django.test import Client
-from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
 from cifarsite.accounts.models import User
-from classifier.answers import HISTORY_PAGE, bars, certainty
+from classifier.answers import bars, certainty
 from classifier.choices import Source
 from classifier.forms import MAX_PICTURES
 from classifier.models import Prediction
@@ -226,108 +224,6 @@ def test_answers_speak_french(page: Client, champion: ModelVersion) -> None:
     assert "ship" not in text
 
 
-# --- History ---------------------------------------------------------------------------------------------------------
-def test_the_history_is_empty_at_first_and_says_what_comes_here(page: Client) -> None:
-    assert "Nothing here yet" in text_of(page.get("/history/"))
-
-
-def test_the_history_lists_only_ones_own(page: Client, user: User, champion: ModelVersion) -> None:
-    make_prediction(user, champion, file_name="mine.png")
-    make_prediction(make_user("blaise"), champion, file_name="theirs.png")
-    text = text_of(page.get("/history/"))
-    assert "mine.png" in text
-    assert "theirs.png" not in text
-
-
-def test_the_history_is_filtered_by_class_and_name(page: Client, user: User, champion: ModelVersion) -> None:
-    make_prediction(user, champion, class_id=3, file_name="Minou.png")
-    make_prediction(user, champion, class_id=3, file_name="other.png")
-    make_prediction(user, champion, class_id=SHIP, file_name="minou-at-sea.png")
-    text = text_of(page.get("/history/?class_key=cat&name=minou"))
-    assert "Minou.png" in text
-    assert "other.png" not in text
-    assert "minou-at-sea.png" not in text
-
-
-def test_a_filter_that_matches_nothing_says_so(page: Client, user: User, champion: ModelVersion) -> None:
-    make_prediction(user, champion)
-    text = text_of(page.get("/history/?class_key=cat"))
-    assert "Nothing matches" in text
-    assert "Show all" in text
-
-
-@pytest.mark.parametrize(
-    "query",
-    ["class_key=" + "x" * 500, "name=%00", "name=" + "y" * 500, "before=x", "after=-1", "before=99999999999999999999"],
-)
-def test_odd_filters_do_no_harm(page: Client, user: User, champion: ModelVersion, query: str) -> None:
-    make_prediction(user, champion)
-    assert page.get(f"/history/?{query}").status_code == 200
-
-
-def test_pages_go_on_without_gap_or_repetition(page: Client, user: User, champion: ModelVersion) -> None:
-    made = [make_prediction(user, champion).pk for _ in range(2 * HISTORY_PAGE + 3)]
-    seen: list[int] = []
-    path = "/history/?class_key=ship"
-    lengths = []
-    while path:
-        html = page.get(path).content.decode()
-        rows = [int(pk) for pk in re.findall(r'class="history-row"\s+href="/history/(\d+)/"', html)]
-        lengths.append(len(rows))
-        seen += rows
-        older = re.search(r'href="(\?[^"]*before=\d+[^"]*)"', html)
-        path = "/history/" + older[1].replace("&amp;", "&") if older else ""
-    assert lengths == [HISTORY_PAGE, HISTORY_PAGE, 3]
-    assert seen == made[::-1]
-
-
-def test_newer_leads_back_to_the_same_pictures(page: Client, user: User, champion: ModelVersion) -> None:
-    made = [make_prediction(user, champion).pk for _ in range(HISTORY_PAGE + 2)][::-1]
-    html = page.get(f"/history/?before={made[HISTORY_PAGE - 1]}").content.decode()
-    assert f'href="?after={made[HISTORY_PAGE]}"' in html
-    back = page.get(f"/history/?after={made[HISTORY_PAGE]}").content.decode()
-    assert re.findall(r'class="history-row"\s+href="/history/(\d+)/"', back) == [str(pk) for pk in made[:HISTORY_PAGE]]
-    assert "Newer" not in back
-
-
-def test_a_longer_history_costs_no_more_queries(page: Client, user: User, champion: ModelVersion) -> None:
-    make_prediction(user, champion)
-    page.get("/history/")
-    with CaptureQueriesContext(
-        connection,
-    ) as one:
-        page.get("/history/")
-    for _ in range(HISTORY_PAGE + 5):
-        make_prediction(user, champion)
-    with CaptureQueriesContext(connection) as many:
-        page.get("/history/")
-    assert len(many) == len(one)
-    listing = [query["sql"] for query in many if "classifier_prediction" in query["sql"]]
-    assert len(listing) == 1
-    assert "thumbnail" not in listing[0]
-    assert '"manifest"' not in listing[0]
-
-
-def test_the_history_is_downloaded_with_its_filters(page: Client, user: User, champion: ModelVersion) -> None:
-    make_prediction(user, champion)
-    shown = page.get("/history/", {"class_key": "cat", "name": "c&t"}).content.decode()
-    assert "/api/v1/predictions/export.csv" not in shown  # nothing matches
-    shown = page.get("/history/", {"name": "."}).content.decode()
-    assert 'href="/api/v1/predictions/export.csv?search=."' in shown
-    response = page.get("/api/v1/predictions/export.csv?search=.")
-    assert len(b"".join(response.streaming_content).splitlines()) == 2  # type: ignore[attr-defined]  # a stream
-
-
-@pytest.mark.skipif(not settings.EMBEDDED, reason="Postgres reads so small a table whole, whatever its indexes")
-@pytest.mark.parametrize(
-    ("filters", "index"), [({}, "prediction_owner_filters"), ({"class_key": "cat"}, "prediction_owner_class")]
-)
-def test_a_page_of_the_history_is_read_off_an_index(user: User, filters: dict[str, str], index: str) -> None:
-    plan = Prediction.objects.owned_by(user).filter(**filters, pk__lt=1000).order_by("-pk").explain()
-    assert index in plan
-    assert "TEMP B-TREE" not in plan  # nothing is sorted
-
-
 # --- One prediction --------------------------------------------------------------------------------------------------
 def test_the_detail_page_shows_the_whole_answer(page: Client, user: User, champion: ModelVersion) -> None:
     made = make_prediction(user, champion, out_of_distribution=True)
@@ -375,13 +271,6 @@ def test_a_label_for_an_answer_deleted_meanwhile_is_not_found(
 
     monkeypatch.setattr("classifier.views.set_label", set_late)
     assert page.post(f"/history/{made.pk}/label/", {"label": "frog"}).status_code == 404
-
-
-def test_an_address_before_the_first_answer_offers_the_whole_history(
-    page: Client, user: User, champion: ModelVersion
-) -> None:
-    made = make_prediction(user, champion)
-    assert "Show all" in text_of(page.get(f"/history/?before={made.pk}"))
 
 
 @pytest.mark.parametrize("label", ["", "unicorn", "ship\0", "x" * 1000])

@@ -90,16 +90,18 @@ class PageEntry:
         who: "stranger", "user" or "operator".
         arguments: What the address names, from the world.
         title: Of the entry in a test's report, where an address is listed more than once.
+        query: What follows the question mark, from the world.
     """
 
     name: str
     who: str
     arguments: Callable[[World], list[Any]] = lambda _world: []
     title: str = ""
+    query: Callable[[World], dict[str, Any]] | None = None
 
     def path(self, world: World) -> str:
         """Return the page's address."""
-        return reverse(self.name, args=self.arguments(world))
+        return reverse(self.name, args=self.arguments(world), query=self.query(world) if self.query else None)
 
 
 PAGES: Final = (
@@ -130,9 +132,12 @@ PAGES: Final = (
     PageEntry("run_new", "operator"),
     PageEntry("run", "operator", lambda world: [world.run.pk]),
     PageEntry("run", "operator", lambda world: [world.running.pk], title="run-running"),
+    PageEntry("run_compare", "operator", query=lambda world: {"run": [world.run.pk, world.running.pk]}),
+    PageEntry("runs_cancel", "operator", query=lambda world: {"run": [world.run.pk, world.running.pk]}),
     PageEntry("workers", "operator"),
     PageEntry("versions", "operator"),
     PageEntry("version", "operator", lambda world: [world.version.pk]),
+    PageEntry("version_answers", "operator", lambda world: [world.version.pk, 0, 0]),
     PageEntry("version_promote", "operator", lambda world: [world.version.pk]),
     PageEntry("package_import", "operator"),
     PageEntry("datasets", "operator"),
@@ -147,7 +152,8 @@ PAGES: Final = (
 NO_PAGES: Final = {
     # Fragments, files and data.
     "classify_answer", "prediction_thumbnail", "prediction_original", "batch_live", "batch_csv", "batch_jsonl",
-    "run_live", "run_curve", "workers_live", "import_live", "dataset_sample", "metrics",
+    "run_live", "run_curve", "run_compare_curves", "workers_live", "import_live", "dataset_sample", "dataset_histogram",
+    "metrics",
     # What only forms post to.
     "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume", "batch_delete", "queue_pause",
     "queue_unpause", "run_control", "run_cancel", "run_resume", "run_clone", "run_extend", "run_priority",

@@ -28,6 +28,7 @@ class JobAdmin(admin.ModelAdmin[JobT]):
 
     list_filter = ["status", "priority", "reason", ("owner", admin.RelatedOnlyFieldListFilter)]
     date_hierarchy = "requested_at"
+    list_per_page = 50
     actions = ["cancel_selected"]
     exclude = ["log_tail"]
     readonly_fields = ["log"]

@@ -36,7 +36,7 @@ from training.api.requests import asker, checked_body
 from training.api.serializers import problem_responses
 from training.choices import ImportSource
 from training.models import Dataset, DatasetImport
-from training.services import accept_copies, cancel_import, request_import
+from training.services import accept_copies, cancel_import, prepare_import, queue_import
 
 _VIEW: Final = "training.view_dataset"
 _VIEW_IMPORTS: Final = "training.view_datasetimport"
@@ -150,18 +150,10 @@ class ImportsView(GuardedView):
             ),
         },
     )
-    @idempotent()
-    def post(self, request: Request) -> Response:
+    @idempotent(prepare="prepare")
+    def post(self, request: Request, job: DatasetImport) -> Response:
         """Queue it."""
-        chosen = checked_body(ImportRequestSerializer, request)
-        job = request_import(
-            owner=asker(request),
-            name=chosen["name"],
-            source=ImportSource(chosen["source"]),
-            upload=chosen.get("file"),
-            skip_unreadable=chosen["skip_unreadable"],
-            notes=chosen["notes"],
-        )
+        queue_import(job=job)
         body = _describe(job.pk)
 
         def tell() -> None:
@@ -171,6 +163,18 @@ class ImportsView(GuardedView):
         transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
         address = reverse("api:dataset_import", args=[job.pk], request=request)
         return Response(body, status=202, headers={"Location": address})
+
+    def prepare(self, request: Request) -> DatasetImport:
+        """Check it and keep the archive: copying takes long, and no lock of the database may wait for it."""
+        chosen = checked_body(ImportRequestSerializer, request)
+        return prepare_import(
+            owner=asker(request),
+            name=chosen["name"],
+            source=ImportSource(chosen["source"]),
+            upload=chosen.get("file"),
+            skip_unreadable=chosen["skip_unreadable"],
+            notes=chosen["notes"],
+        )
 
 
 class ImportView(GuardedView):

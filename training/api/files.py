@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+import csv
+import io
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Final, TypeVar
 
 from django.http import StreamingHttpResponse
+from django.utils.translation import get_language, override
 from rest_framework.renderers import BaseRenderer, JSONRenderer
+
+_Part = TypeVar("_Part", str, bytes)
 
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 
@@ -28,10 +33,10 @@ def renderers_of(media_type: str) -> tuple[type[BaseRenderer], ...]:
 
 
 def send_stream(
-    parts: Iterable[str] | Iterable[bytes], *, content_type: str, name: str, headers: Mapping[str, str] | None = None
+    parts: Iterable[_Part], *, content_type: str, name: str, headers: Mapping[str, str] | None = None
 ) -> StreamingHttpResponse:
-    """Answer with a file, called `name`, that is made while it is sent."""
-    response = StreamingHttpResponse(parts, content_type=content_type)
+    """Answer with a file, called `name`, that is made while it is sent, in the language that is active now."""
+    response = StreamingHttpResponse(_made_in(get_language(), iter(parts)), content_type=content_type)
     response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
     response.headers["Cache-Control"] = "private, no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
@@ -40,9 +45,26 @@ def send_stream(
     return response
 
 
+def csv_text(rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as a part of a CSV file."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
 def harmless_cell(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula.
 
     Source: OWASP, CSV injection.
     """
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+
+
+def _made_in(language: str | None, parts: Iterator[_Part]) -> Iterator[_Part]:
+    """Keep to a language after the view has answered."""
+    while True:
+        with override(language):
+            part = next(parts, None)
+        if part is None:
+            return
+        yield part

@@ -41,10 +41,11 @@ class ListQuerySerializer(StrictSerializer):
 class NewestFirst(CursorPagination):
     """The newest first, cut by key: no page is slower than the first, and none shifts while new rows arrive.
 
-    A list that goes by another whole number sets `ordering`.
+    A list that goes by another whole number sets `ordering`; one that goes by something else says with `is_position`
+    what its cursors hold.
     """
 
-    ordering = "-pk"
+    ordering: str | tuple[str, ...] = "-pk"
     page_size = PAGE_SIZE
     page_size_query_param = "page_size"
     max_page_size = LARGEST_PAGE
@@ -56,15 +57,16 @@ class NewestFirst(CursorPagination):
             NotFound: it is none of ours.
         """
         cursor = super().decode_cursor(request)
-        if cursor is not None and cursor.position is not None:
-            position = str(cursor.position)
-            is_key = position.isascii() and position.isdecimal() and len(position) < 20
-            if not is_key or int(position) > LARGEST_KEY:
-                raise NotFound(self.invalid_cursor_message)
+        if cursor is not None and cursor.position is not None and not self.is_position(str(cursor.position)):
+            raise NotFound(self.invalid_cursor_message)
         return cursor
 
+    def is_position(self, text: str) -> bool:
+        """Whether a cursor may hold this: a number that a key can have."""
+        return text.isascii() and text.isdecimal() and len(text) < 20 and int(text) <= LARGEST_KEY
+
     def _get_position_from_instance(self, instance: Any, ordering: Sequence[str]) -> str:  # noqa: ANN401
-        """Return the number by which a row is listed; `pk` is no field that the framework would find."""
+        """Return that by which a row is listed; `pk` is no field that the framework would find."""
         return str(getattr(instance, ordering[0].removeprefix("-")))
 
 

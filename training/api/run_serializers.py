@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.core.exceptions import ValidationError as DjangoValidationError
@@ -15,7 +16,7 @@ from training.api.lists import ListQuerySerializer, page_serializer
 from training.api.strict import StrictSerializer
 from training.choices import Cause, JobStatus, Priority, QueueName, Reason
 from training.models import Dataset, TrainingRun
-from training.services import WaitsFor
+from training.services import WaitsFor, WantedRuns
 
 PRIORITIES: Final = {priority.name.lower(): priority for priority in Priority}
 _LONGEST_TEXT: Final = 1024
@@ -188,10 +189,35 @@ class RunSerializer(serializers.Serializer[Any]):
     test_accuracy = serializers.FloatField(allow_null=True, min_value=0, max_value=1)
 
 
-class RunQuerySerializer(ListQuerySerializer):
+class RunFilterSerializer(StrictSerializer):
+    """Which runs are meant."""
+
+    search = serializers.CharField(
+        required=False,
+        max_length=100,
+        help_text="Part of a name of dataset, recipe, network or owner, or a run's number.",
+    )
+    status = serializers.ChoiceField(choices=JobStatus.choices, required=False, help_text="Keeps one state.")
+    dataset = serializers.CharField(required=False, max_length=63, help_text="Name of a dataset.")
+    recipe = serializers.CharField(required=False, max_length=63, help_text="Name of a recipe.")
+    architecture = serializers.CharField(required=False, max_length=100, help_text="Name of a network.")
+    owner = serializers.CharField(required=False, max_length=150, help_text="Name of an account.")
+    since = serializers.DateField(required=False, help_text="Requested on this day or later, UTC.")
+    until = serializers.DateField(required=False, help_text="Requested on this day or before, UTC.")
+    least_accuracy = serializers.FloatField(
+        required=False, min_value=0, max_value=1, help_text="Of its model on the test images."
+    )
+    most_accuracy = serializers.FloatField(required=False, min_value=0, max_value=1, help_text="Likewise.")
+
+
+class RunQuerySerializer(RunFilterSerializer, ListQuerySerializer):
     """Which runs are listed."""
 
-    status = serializers.ChoiceField(choices=JobStatus.choices, required=False, help_text="Keeps one state.")
+
+def read_wanted_runs(query: Mapping[str, Any]) -> WantedRuns:
+    """Return which runs a checked query means."""
+    names = RunFilterSerializer().fields
+    return WantedRuns(**{name: value for name, value in query.items() if name in names})
 
 
 RunPageSerializer = page_serializer("RunPage", RunSerializer)

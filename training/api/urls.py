@@ -2,10 +2,23 @@
 
 from django.urls import path
 
-from training.api import dataset_views, model_views, run_report_views, views, worker_views
+from training.api import (
+    comparison_views,
+    dataset_views,
+    model_views,
+    run_bulk_views,
+    run_export_views,
+    run_report_views,
+    views,
+    worker_views,
+)
 
 urlpatterns = [
     path("runs", views.RunsView.as_view(), name="runs"),
+    path("runs/cancel", run_bulk_views.RunsCancelView.as_view(), name="runs_cancel"),
+    path("runs/export.csv", run_export_views.RunsCsvView.as_view(), name="runs_csv"),
+    path("runs/export.jsonl", run_export_views.RunsLinesView.as_view(), name="runs_jsonl"),
+    path("runs/compare", comparison_views.RunComparisonView.as_view(), name="runs_compare"),
     path("runs/<int:pk>", views.RunView.as_view(), name="run"),
     path("runs/<int:pk>/cancel", views.RunCancelView.as_view(), name="run_cancel"),
     path("runs/<int:pk>/resume", views.RunResumeView.as_view(), name="run_resume"),

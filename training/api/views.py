@@ -30,6 +30,7 @@ from training.api.run_serializers import (
     RunPageSerializer,
     RunQuerySerializer,
     RunRequestSerializer,
+    read_wanted_runs,
 )
 from training.api.serializers import problem_responses
 from training.choices import QueueName
@@ -40,6 +41,7 @@ from training.services import (
     cancel_run,
     clone_run,
     extend_run,
+    find_runs,
     list_queues,
     pause_queue,
     request_run,
@@ -72,9 +74,7 @@ class RunsView(GuardedView):
     def get(self, request: Request) -> Response:
         """List them, the newest first."""
         wanted = checked_query(RunQuerySerializer, request)
-        runs = _runs().defer("config", "log_tail", "metrics")
-        if "status" in wanted:
-            runs = runs.filter(status=wanted["status"])
+        runs = find_runs(among=_runs().defer("config", "log_tail", "metrics"), wanted=read_wanted_runs(wanted))
         return page_of(runs, request=request, view=self, describe=run_bodies)
 
     @extend_schema(

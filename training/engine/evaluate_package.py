@@ -33,7 +33,7 @@ def evaluate_package(
 
     Returns:
         JSON-ready figures: a manifest's `metrics`, `out_of_distribution` and `test_time_augmentation`, with `mistakes`
-        without their pictures, and what they were measured on.
+        without their pictures, `answers`, the class that each test image got, and what they were measured on.
 
     Raises:
         PackageError: The package is damaged, or its weights or score are not what this version knows.
@@ -58,6 +58,7 @@ def evaluate_package(
         "calibration": {"temperature": package.temperature},
         "metrics": assessment.metrics,
         "mistakes": assessment.mistakes,
+        "answers": assessment.logits.argmax(dim=1).tolist(),
         "out_of_distribution": describe_score(assessment, score=served["score"], threshold=served["threshold"]),
         "test_time_augmentation": assessment.test_time_augmentation,
     }

@@ -55,6 +55,39 @@ def request_import(
         NameTakenError: a dataset, or an import under way, has that name.
         ServiceError: the name or the source cannot be used, or there is no room on the disk.
     """
+    job = prepare_import(
+        owner=owner,
+        name=name,
+        source=source,
+        upload=upload,
+        source_path=source_path,
+        skip_unreadable=skip_unreadable,
+        notes=notes,
+    )
+    return queue_import(job=job, announce=announce)
+
+
+def prepare_import(
+    *,
+    owner: User | None,
+    name: str,
+    source: ImportSource,
+    upload: UploadedFile[Any] | None = None,
+    source_path: Path | None = None,
+    skip_unreadable: bool = False,
+    notes: str = "",
+) -> DatasetImport:
+    """Check what is asked for and keep the archive, as the first half of `request_import`.
+
+    What no row names is removed within hours.
+
+    Returns:
+        The job, which is not saved yet.
+
+    Raises:
+        NameTakenError: a dataset, or an import under way, has that name.
+        ServiceError: the name or the source cannot be used, or there is no room on the disk.
+    """
     _check_source(source, upload=upload, source_path=source_path)
     needed_bytes = LEAST_FREE_BYTES + DOWNLOAD_BYTES.get(source, 0) + (upload.size or 0 if upload else 0)
     job = DatasetImport(
@@ -73,17 +106,26 @@ def request_import(
         raise ServiceError(" ".join(parts)) from error
     _require_free_name(name)
     require_free_bytes(needed_bytes)
-    stored = None if upload is None else store_upload(upload)
+    if upload is not None:
+        job.source_path = store_upload(upload)
+    return job
+
+
+def queue_import(*, job: DatasetImport, announce: bool = True) -> DatasetImport:
+    """Queue a prepared import, as the second half of `request_import`.
+
+    Raises:
+        NameTakenError: a dataset, or an import under way, has that name by now; a sent archive is gone then.
+    """
     try:
         with transaction.atomic():
-            if stored is not None:
-                job.source_path = stored
+            _require_free_name(job.name)
             job.submit()
             if announce:
                 job.bell = ring(EXECUTE_IMPORT, job.pk)
     except BaseException:  # whatever it is, the file goes with the row
-        if stored is not None:
-            drop_upload(stored)
+        if job.owns_source:
+            drop_upload(job.source_path)
         raise
     return job
 

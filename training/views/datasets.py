@@ -15,6 +15,7 @@ from django.views.generic import DetailView, ListView, View
 
 from training.class_names import display_name
 from training.exceptions import ServiceError
+from training.histograms import HISTOGRAM_IMAGES, count_channels, draw_histogram
 from training.models import Dataset
 from training.samples import SAMPLES_PER_CLASS, draw_class_strip
 from training.services import accept_copies
@@ -69,6 +70,7 @@ class DatasetView(PageAccessMixin, DetailView[Dataset]):
             ],
             largest_class=max([*train.values(), *test.values()], default=1),
             samples_per_class=SAMPLES_PER_CLASS,
+            histogram_count=min(HISTOGRAM_IMAGES, self.object.train_count),
             skipped=skipped[:_SHOWN_SKIPPED],
             skipped_count=len(skipped),
             newest_runs=newest_runs_of(self.object),
@@ -110,3 +112,18 @@ class DatasetSampleView(PageAccessMixin, View):
         except (OSError, ValueError) as error:
             raise Http404 from error
         return HttpResponse(strip, content_type="image/png")
+
+
+@method_decorator(cache_control(private=True, max_age=_NEVER_CHANGES_SECONDS, immutable=True), name="dispatch")
+class DatasetHistogramView(PageAccessMixin, View):
+    """How bright red, green and blue are, as one SVG. A dataset never changes, so a browser keeps it."""
+
+    permission_required = "training.view_dataset"
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Return the drawing."""
+        try:
+            shares = count_channels(get_object_or_404(Dataset, pk=pk))
+        except (OSError, ValueError) as error:
+            raise Http404 from error
+        return HttpResponse(draw_histogram(shares), content_type="image/svg+xml")

@@ -13,6 +13,7 @@ from training.choices import JobStatus, ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.jobs import Job
 from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, Promotion, TrainingRun, Transition
+from training.models.run import TrainingRunQuerySet
 
 _LINKED: Final = 10
 _SHOWN_CHANGES: Final = 50
@@ -38,12 +39,12 @@ _RUN_LIST_FIELDS = (
 )
 
 
-def runs_for_list() -> QuerySet[TrainingRun]:
+def runs_for_list() -> TrainingRunQuerySet:
     """Return the newest runs first, each with its newest `validation_accuracy`."""
     newest = (
         EpochMetric.objects.filter(run=OuterRef("pk")).order_by("-phase", "-epoch").values("validation_accuracy")[:1]
     )
-    runs: QuerySet[TrainingRun] = TrainingRun.objects.annotate(validation_accuracy=Subquery(newest))
+    runs: TrainingRunQuerySet = TrainingRun.objects.annotate(validation_accuracy=Subquery(newest))
     return runs.select_related("owner", "dataset", "version").only(*_RUN_LIST_FIELDS)
 
 

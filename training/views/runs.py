@@ -1,4 +1,4 @@
-"""Pages of training runs: the list, the form, and the page on which a run is watched."""
+"""Pages of training runs: the form of a new one, and the page on which a run is watched."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import get_object_or_404, redirect
+from django.http import HttpResponse
+from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.generic import DetailView, FormView, ListView, View
+from django.views.generic import DetailView, FormView
 
 from training.choices import JobStatus, QueueName
 from training.controls import find_counterpart, measure_difference
@@ -25,51 +25,14 @@ from training.pace import elapsed_seconds, seconds_left
 from training.services import describe_waiting, find_pause, may_steer, request_run
 from training.storage import mlflow_address
 from training.views.access import PageAccessMixin
+from training.views.charts import charts_of_one_run
 from training.views.notices import warn_when_unheard
 from training.views.progress import poll_seconds, state_key
-from training.views.queries import history_of, runs_for_list, runs_for_page, runs_that_go_on
+from training.views.queries import history_of, runs_for_page, runs_that_go_on
 from training.views.reports import build_report
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
-
-_CURVES = (
-    "phase",
-    "epoch",
-    "train_loss",
-    "validation_loss",
-    "train_accuracy",
-    "validation_accuracy",
-    "learning_rate",
-    "seconds",
-)
-
-
-class RunListView(PageAccessMixin, ListView[TrainingRun]):
-    """All runs, the newest first; `?status=` keeps one state."""
-
-    permission_required = "training.view_trainingrun"
-    template_name = "training/runs.html"
-    context_object_name = "runs"
-    paginate_by = 20
-
-    def get_queryset(self) -> QuerySet[TrainingRun]:
-        """Return the runs of the chosen state, of every state without a choice."""
-        status = self.request.GET.get("status", "")
-        runs = runs_for_list()
-        return runs.filter(status=status) if status in JobStatus.values else runs
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add the states to choose from, why runs wait, and how soon the page shall refresh itself."""
-        context = super().get_context_data(**kwargs)
-        status = self.request.GET.get("status", "")
-        context["status"] = status if status in JobStatus.values else ""
-        context["statuses"] = JobStatus.choices
-        context["poll"] = min((poll_seconds(run) for run in context["runs"] if not run.is_terminal), default=0) * 2
-        context["pause"] = find_pause(QueueName.TRAINING)
-        waiting = describe_waiting(context["runs"])
-        context["lines"] = [(run, waiting.get(run.pk)) for run in context["runs"]]
-        return context
 
 
 class RunCreateView(PageAccessMixin, FormView[RunForm]):
@@ -170,6 +133,7 @@ class RunView(_RunPage):
         run, table = self.object, _settings_table(self.object)
         changed = {row["name"]: row["typed"] for row in table if row["is_changed"]}
         context["settings_table"] = table
+        context["charts"] = charts_of_one_run()
         if context["may_clone"]:  # the dialog is there before the run has succeeded
             context["extension"] = ExtensionForm(initial={"epochs": run.config["epochs"]})
         context["followers"], context["extensions"] = runs_that_go_on(run)
@@ -195,21 +159,6 @@ class RunLiveView(_RunPage):
         context["epochs_changed"] = self.request.GET.get("epochs") != str(len(context["epochs"]))
         context["history_changed"] = self.request.GET.get("history") != str(context["history"].newest)
         return context
-
-
-@method_decorator(never_cache, name="dispatch")
-class RunCurveView(PageAccessMixin, View):
-    """The curves of a run as columns of numbers."""
-
-    permission_required = "training.view_trainingrun"
-
-    def get(self, request: HttpRequest, pk: int) -> JsonResponse:
-        """Return one list per measure, all as long as the list of epochs."""
-        run = get_object_or_404(TrainingRun.objects.only("config", "status"), pk=pk)
-        rows = list(run.epochs.values_list(*_CURVES))
-        columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _name in _CURVES]
-        curves = dict(zip(_CURVES, columns, strict=True))
-        return JsonResponse({"status": run.status, "total_epochs": sum(run.epochs_by_phase.values()), **curves})
 
 
 def _offered_actions(run: TrainingRun, *, viewer: User, epochs: int) -> dict[str, Any]:

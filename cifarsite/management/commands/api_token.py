@@ -8,8 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from cifarsite.accounts.models import User
 from cifarsite.accounts.tokens import default_days, make_token
+from cifarsite.management.people import find_person
 from training.choices import Scope
 from training.exceptions import ServiceError
 
@@ -39,9 +39,7 @@ class Command(BaseCommand):
         Raises:
             CommandError: no such person, a closed account, too many tokens, or too long a name.
         """
-        user = User.objects.filter(username=options["username"]).first()
-        if user is None:
-            raise CommandError(f"There is no account named {options['username']!r}.")
+        user = find_person(options["username"])
         if len(options["name"]) > 100:
             raise CommandError("The token's name has more than 100 characters.")
         scopes = options["scopes"] or Scope.values

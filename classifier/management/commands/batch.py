@@ -14,9 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 
 from classifier.archives import ArchiveRejected
-from classifier.batch_bodies import batch_detail
-from classifier.batch_services import request_batch
-from classifier.batch_waiting import BatchWaitsFor, describe_batch_waiting
+from classifier.batches.bodies import batch_detail
+from classifier.batches.services import request_batch
+from classifier.batches.waiting import BatchWaitsFor, describe_batch_waiting
 from classifier.choices import Source
 from classifier.models import BatchJob
 from training.choices import JobStatus

@@ -78,6 +78,7 @@ class TestList:
             "label": "dog",
             "thumbnail": f"http://testserver{LIST}/{row.pk}/thumbnail",
             "original": None,
+            "share": None,
         }
         assert program.get(f"{LIST}?lang=fr").json()["results"][0]["class_name"] == "Chat"
 

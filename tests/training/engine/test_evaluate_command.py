@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.tiny_model import write_package
@@ -59,6 +60,10 @@ def test_on_its_own_data_it_finds_what_its_run_measured(
     for new, old in zip(found["comparison"], recorded["comparison"], strict=True):
         assert (new["auroc"], new["threshold"]) == pytest.approx((old["auroc"], old["threshold"]), rel=1e-3)
     assert report["test_time_augmentation"] is None
+    assert (
+        np.bincount(report["answers"], minlength=10).tolist()
+        == np.sum(package.metrics["confusion_matrix"], axis=0).tolist()
+    )
     assert [mistake["index"] for mistake in report["mistakes"]] == [
         mistake["index"] for mistake in package.raw["mistakes"]
     ]

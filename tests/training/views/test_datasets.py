@@ -147,3 +147,19 @@ def test_pictures_that_are_not_there_are_404(trainer: Person, artifacts_root: Pa
 
 def test_pictures_are_for_trainers(drawn: Dataset) -> None:
     assert Person("user").get(reverse("dataset_sample", args=[drawn.pk, 0])).status_code == 403
+
+
+def test_the_colours_are_drawn_from_the_arrays(trainer: Person, drawn: Dataset) -> None:
+    address = reverse("dataset_histogram", args=[drawn.pk])
+    page = trainer.get(reverse("dataset", args=[drawn.pk]))
+    assert f'src="{address}"' in page.content.decode()
+    assert "200 training images, spread over all of them." in text_of(page)
+    response = trainer.get(address)
+    assert response.headers["Content-Type"] == "image/svg+xml"
+    assert "immutable" in response.headers["Cache-Control"]
+    assert response.content.decode().count("<path ") == 3
+
+
+def test_colours_that_are_not_there_are_404(trainer: Person, artifacts_root: Path) -> None:
+    assert trainer.get(reverse("dataset_histogram", args=[DatasetFactory.create().pk])).status_code == 404
+    assert trainer.get(reverse("dataset_histogram", args=[987654])).status_code == 404

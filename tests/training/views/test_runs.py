@@ -1,4 +1,4 @@
-"""The pages of training runs."""
+"""The pages of one training run, and the form of a new one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from urllib.parse import parse_qsl
 
 import pytest
 from django.urls import reverse
-from pytest_django import DjangoAssertNumQueries
 
 from tests.factories import (
     DatasetFactory,
     EpochMetricFactory,
     ModelVersionFactory,
     TrainingRunFactory,
-    in_state,
     make_config,
     make_transfer_run,
 )
@@ -42,56 +40,6 @@ def finished_run(**fields: Any) -> TrainingRun:
     EpochMetricFactory.create(run=run, epoch=1)
     run.refresh_from_db()
     return run
-
-
-class TestList:
-    def test_it_says_how_to_begin(self, trainer: Person) -> None:
-        response = trainer.get(reverse("runs"))
-        assert "Nothing has been trained here yet" in text_of(response)
-        assert reverse("run_new") in response.content.decode()
-
-    def test_its_number_of_queries_is_constant(
-        self, trainer: Person, artifacts_root: object, django_assert_num_queries: DjangoAssertNumQueries
-    ) -> None:
-        for count in (1, 8):
-            for _row in range(count):
-                finished_run()
-                EpochMetricFactory.create(run=TrainingRunFactory.create(status=JobStatus.RUNNING))
-            # Session, person, two of permissions, the count, the page of rows, whether the queue is paused.
-            with django_assert_num_queries(7):
-                trainer.get(reverse("runs"))
-
-    def test_it_comes_in_pages(self, trainer: Person) -> None:
-        TrainingRunFactory.create_batch(21)
-        first, second = trainer.get(reverse("runs")), trainer.get(reverse("runs"), {"page": 2})
-        assert [len(page.context["runs"]) for page in (first, second)] == [20, 1]
-        assert trainer.get(reverse("runs"), {"page": "3"}).status_code == 404
-
-    def test_one_state_can_be_kept(self, trainer: Person) -> None:
-        kept = TrainingRunFactory.create(status=JobStatus.FAILED, reason=Reason.DIVERGED)
-        TrainingRunFactory.create()
-        response = trainer.get(reverse("runs"), {"status": "failed"})
-        assert list(response.context["runs"]) == [kept]
-        assert "The loss became infinite or undefined" in text_of(response)
-        assert "No run is in this state" in text_of(trainer.get(reverse("runs"), {"status": "running"}))
-
-    def test_it_refreshes_itself_while_a_run_is_alive(self, trainer: Person) -> None:
-        run = TrainingRunFactory.create(status=JobStatus.RUNNING)
-        assert 'hx-trigger="every 2s"' in trainer.get(reverse("runs")).content.decode()
-        TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.CANCELLED))
-        assert "hx-get" not in trainer.get(reverse("runs")).content.decode()
-
-    def test_it_shows_the_tested_accuracy_or_the_newest_validated_one(
-        self, trainer: Person, artifacts_root: object
-    ) -> None:
-        finished_run()
-        running = TrainingRunFactory.create(status=JobStatus.RUNNING)
-        for epoch, accuracy in ((1, 0.25), (2, 0.375)):
-            EpochMetricFactory.create(run=running, epoch=epoch, validation_accuracy=accuracy)
-        shown = text_of(trainer.get(reverse("runs")))
-        assert "100.0%" in shown
-        assert "37.5%" in shown
-        assert "25.0%" not in shown
 
 
 class TestNew:

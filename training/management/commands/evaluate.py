@@ -6,8 +6,9 @@ import json
 from typing import Any
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from training.answers import keep_answers
 from training.management.engine_process import run_engine
 from training.management.evaluation_tables import describe_evaluation
 from training.management.following import Display
@@ -15,7 +16,7 @@ from training.management.lookups import find_dataset, find_version
 
 
 class Command(BaseCommand):
-    """Measures a stored package in an engine of its own; nothing is written anywhere."""
+    """Measures a stored package in an engine of its own, and keeps what it answered for the version's page."""
 
     help = "Measure a model version on the test images of an imported dataset with the same classes."
 
@@ -36,6 +37,11 @@ class Command(BaseCommand):
         arguments += ["--tta"] if options["tta"] else []
         arguments += ["--threads", str(settings.TRAINING_THREADS)] if settings.TRAINING_THREADS else []
         report = run_engine("evaluate", *arguments, display=display)["report"]
+        try:
+            keep_answers(version=version, dataset=dataset, answers=report["answers"])
+        except OSError as error:
+            message = f"The answers could not be kept: {error.strerror}."
+            raise CommandError(message) from error
         if options["json"]:
             self.stdout.write(json.dumps({"version": str(version), **report}))
             return

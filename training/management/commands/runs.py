@@ -1,4 +1,4 @@
-"""`manage.py runs`: the training runs, newest first, the history of one, and what can be done with one."""
+"""`manage.py runs`: the training runs, newest first, the history of one, several side by side, and what can be done."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from training.engine.exceptions import ConfigError
 from training.exceptions import ServiceError
 from training.management import steering
+from training.management.comparing import describe_comparison, write_comparison
 from training.management.descriptions import describe_run, describe_runs, describe_transition
 from training.management.lookups import find_run, read_priority
 from training.models import TrainingRun, Transition
-from training.services import Waiting, describe_waiting
+from training.services import ComparisonError, Waiting, compare_runs, describe_waiting
 
 SHOWN = 20
 
@@ -22,7 +23,10 @@ SHOWN = 20
 class Command(BaseCommand):
     """Lists the training runs, or does something with one."""
 
-    help = "List the newest training runs; show the history of one; cancel, resume, clone, extend or reorder one."
+    help = (
+        "List the newest training runs; show the history of one; compare several; "
+        "cancel, resume, clone, extend or reorder one."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
@@ -35,6 +39,7 @@ class Command(BaseCommand):
             "--priority", nargs=2, metavar=("RUN", "LEVEL"), help="low, normal or high: when a waiting run is taken"
         )
         what.add_argument("--history", type=int, metavar="RUN", help="list its changes of state, the oldest first")
+        what.add_argument("--compare", type=int, nargs="+", metavar="RUN", help="put two to six runs side by side")
         parser.add_argument("--epochs", type=int, metavar="N", help="with --extend: how many epochs more")
         parser.add_argument("--json", action="store_true", help="print JSON")
 
@@ -49,6 +54,9 @@ class Command(BaseCommand):
             raise CommandError(message)
         if options["history"] is not None:
             self._show_history(find_run(options["history"]), as_json=options["json"])
+            return
+        if options["compare"] is not None:
+            self._compare(options["compare"], as_json=options["json"])
             return
         try:
             changed = _act(options)
@@ -74,6 +82,14 @@ class Command(BaseCommand):
                 f"{run.pk:>6}  {run.status:<9}  {run.progress_percent:3d} %  {run.recipe} on {run.dataset}  "
                 f"{run.requested_at:%Y-%m-%d %H:%M}  {run.detail}{_say_turn(waiting.get(run.pk))}".rstrip()
             )
+
+    def _compare(self, numbers: list[int], *, as_json: bool) -> None:
+        try:
+            comparison = compare_runs(numbers=numbers)
+        except ComparisonError as error:
+            raise CommandError(str(error)) from error
+        described = json.dumps(describe_comparison(comparison)) if as_json else write_comparison(comparison)
+        self.stdout.write(described)
 
     def _show_history(self, run: TrainingRun, *, as_json: bool) -> None:
         changes = [describe_transition(change) for change in Transition.objects.of(run)]

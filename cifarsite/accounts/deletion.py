@@ -1,0 +1,95 @@
+"""Deleting an account with everything that is its owner's alone. What is shared stays, without their name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from django.contrib.sessions.models import Session
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
+
+from cifarsite.accounts.groups import ADMINISTRATOR
+from cifarsite.accounts.models import User
+from classifier.history import delete_wanted
+from classifier.models import BatchItem, BatchJob, Original
+from classifier.querysets import Wanted
+from training.exceptions import ServiceError
+from training.job_kinds import job_models
+from training.models import Transition
+from training.services.uploads import drop_upload
+
+
+class LastAdministratorError(ServiceError):
+    """Nobody would be left to look after the site."""
+
+
+def administrators() -> QuerySet[User]:
+    """Return the open accounts that may do everything."""
+    members = User.objects.filter(groups__name=ADMINISTRATOR).values("pk")
+    return User.objects.filter(Q(is_superuser=True) | Q(pk__in=members), is_active=True)
+
+
+def is_last_administrator(user: User) -> bool:
+    """Whether nobody else could look after the site."""
+    keys = set(administrators().values_list("pk", flat=True))
+    return keys == {user.pk}
+
+
+def delete_account(*, user: User) -> None:
+    """Delete a person's account and data: history with pictures and files, batches, tokens, notifications, sessions.
+
+    Their live jobs are cancelled. Runs, imports, datasets and model versions are shared, and stay without an owner;
+    so do the entries of their histories. Batches are private, and go with their histories and archives.
+
+    Raises:
+        LastAdministratorError: nobody would be left to look after the site.
+    """
+    with transaction.atomic():
+        _require_successor(user)
+        for model in job_models():
+            for pk in model.objects.active().filter(owner=user).values_list("pk", flat=True):
+                model.request_cancel(pk, by=user)
+    with transaction.atomic():
+        for model in job_models():  # before the account: a worker that ends one holds the job, then asks for its owner
+            list(model.objects.select_for_update().filter(owner=user).order_by("pk").values_list("pk"))
+        _require_successor(user)
+        for archive in BatchJob.objects.filter(owner=user).exclude(archive="").values_list("archive", flat=True):
+            transaction.on_commit(partial(drop_upload, archive))
+        _delete_private_rows(user)
+        pk = user.pk
+        user.delete()
+    _end_sessions(user_pk=str(pk))
+
+
+def _require_successor(user: User) -> None:
+    """Hold the administrators' rows, so that two cannot leave at the same moment, and the account's own.
+
+    Raises:
+        LastAdministratorError: they are the only one.
+    """
+    held = Q(pk__in=administrators().values("pk")) | Q(pk=user.pk)
+    list(User.objects.select_for_update().filter(held).order_by("pk").values_list("pk"))
+    if is_last_administrator(user):
+        raise LastAdministratorError(
+            _("You are the only administrator. Make somebody else one first, or nobody could look after the site.")
+        )
+
+
+def _delete_private_rows(user: User) -> None:
+    """Delete the large tables' rows in few statements; the rest goes with the account's row."""
+    batches = BatchJob.objects.filter(owner=user)
+    Transition.objects.filter(job_kind=BatchJob.kind(), job_pk__in=batches.values("pk")).delete()
+    BatchItem.objects.filter(batch__in=batches).delete()
+    batches.delete()
+    Original.objects.filter(prediction__owner=user).delete()
+    while delete_wanted(owner=user, wanted=Wanted())[1]:
+        pass
+
+
+def _end_sessions(*, user_pk: str) -> None:
+    """Delete the sessions of an account that is gone; what they hold can only be told by reading each."""
+    rows: Iterable[Session] = Session.objects.iterator()
+    keys = [row.pk for row in rows if row.get_decoded().get("_auth_user_id") == user_pk]
+    Session.objects.filter(pk__in=keys).delete()

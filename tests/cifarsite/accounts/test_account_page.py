@@ -1,0 +1,212 @@
+"""The account page: preferences, webhook, two-factor sign-in, and trying too often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from allauth.account.models import EmailAddress
+from allauth.mfa.totp.internal import auth as totp
+from django.conf import LazySettings
+from django.core import mail
+from django.core.cache import cache
+from django.test import Client
+
+from cifarsite.accounts.models import User, Webhook
+from tests.api_fixtures import Program, problem_of
+from tests.factories import PASSWORD, UserFactory
+from tests.training.people import Person, errors_of, text_of
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _nothing_counted() -> Iterator[None]:
+    """Accounts and addresses are the same in every test: forget what was tried in the last one."""
+    cache.clear()
+    yield
+    cache.clear()
+
+
+def signed_in() -> Client:
+    """Return a browser whose person typed their password a moment ago."""
+    UserFactory.create(username="ada", groups=["user"])
+    client = Client()
+    client.post("/accounts/login/", {"login": "ada", "password": PASSWORD})
+    return client
+
+
+# --- Preferences -----------------------------------------------------------------------------------------------------
+def test_the_page_shows_who_one_is(django_assert_num_queries: Any) -> None:
+    person = Person("trainer", username="ada")
+    with django_assert_num_queries(8):
+        shown = text_of(person.get("/account/"))
+    for words in ("ada", "trainer", "Preferences", "Security", "Webhook", "Your data"):
+        assert words in shown
+
+
+def test_language_and_zone_are_stored_and_used() -> None:
+    person = Person("user")
+    response = person.post("/account/", {"language": "fr", "time_zone": "Europe/Paris"})
+    assert response.cookies["django_language"].value == "fr"
+    person.user.refresh_from_db()
+    assert (person.user.language, person.user.time_zone) == ("fr", "Europe/Paris")
+    html = person.get("/account/").content.decode()
+    assert '<html lang="fr"' in html
+    assert 'data-time-zone="Europe/Paris"' in html
+
+
+def test_the_language_follows_to_another_browser() -> None:
+    UserFactory.create(username="ada", language="fr")
+    response = Client().post("/accounts/login/", {"login": "ada", "password": PASSWORD})
+    assert response.cookies["django_language"].value == "fr"
+
+
+@pytest.mark.parametrize(
+    ("form", "field"), [({"language": "xx"}, "language"), ({"time_zone": "Mars/Olympus"}, "time_zone")]
+)
+def test_what_there_is_not_is_refused(form: dict[str, str], field: str) -> None:
+    response = Person("user").post("/account/", form)
+    assert response.status_code == 400
+    assert field in errors_of(response)
+
+
+def test_mails_need_a_confirmed_address() -> None:
+    person = Person("user")
+    response = person.post("/account/", {"wants_mail": "on"})
+    assert (response.status_code, "Confirm an e-mail address first" in text_of(response)) == (400, True)
+    EmailAddress.objects.create(user=person.user, email="ada@example.org", verified=True, primary=True)
+    assert person.post("/account/", {"wants_mail": "on"}).status_code == 302
+    person.user.refresh_from_db()
+    assert person.user.wants_mail
+
+
+def test_programs_read_and_change_the_same(user: User, program: Program) -> None:
+    assert program.get("/api/v1/account").json()["language"] is None
+    changed = patch(program, {"language": "fr", "time_zone": "Europe/Paris"})
+    assert (changed.status_code, changed.json()["time_zone"]) == (200, "Europe/Paris")
+    assert patch(program, {"time_zone": None}).json()["time_zone"] is None
+    user.refresh_from_db()
+    assert (user.language, user.time_zone) == ("fr", "")
+    problem_of(patch(program, {"time_zone": "Mars/Olympus"}), 400)
+    problem_of(patch(program, {"wants_mail": True}), 409)
+    assert program.get("/api/v1/account/data").getvalue().startswith(b"PK")
+
+
+def patch(program: Program, body: dict[str, object]) -> Any:
+    headers = {"authorization": f"Token {program.token}"}
+    return program.client.patch("/api/v1/account", body, content_type="application/json", headers=headers)
+
+
+# --- The webhook -----------------------------------------------------------------------------------------------------
+def test_a_webhooks_secret_is_shown_once() -> None:
+    person = Person("user")
+    shown = person.post("/account/webhook/", {"url": "https://example.org/hook"}).content.decode()
+    row = Webhook.objects.get(owner=person.user)
+    assert (row.url, row.secret in shown) == ("https://example.org/hook", True)
+    page = person.get("/account/").content.decode()
+    assert (row.secret in page, row.url in page) == (False, True)
+
+
+def test_a_private_address_is_refused_in_words(settings: LazySettings) -> None:
+    settings.WEBHOOKS_PRIVATE = False
+    response = Person("user").post("/account/webhook/", {"url": "http://192.168.0.1/"})
+    assert response.status_code == 400
+    assert "This address is in a private network" in text_of(response)
+    assert not Webhook.objects.exists()
+
+
+def test_a_webhook_is_removed() -> None:
+    person = Person("user")
+    person.post("/account/webhook/", {"url": "https://example.org/hook"})
+    assert "Nothing is posted any more." in text_of(person.post("/account/webhook/", {"remove": "1"}, follow=True))
+    assert not Webhook.objects.exists()
+
+
+# --- Two-factor sign-in ----------------------------------------------------------------------------------------------
+def code_now(secret: str) -> str:
+    """Return what an authenticator app shows."""
+    return str(totp.format_hotp_value(totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time()))))
+
+
+def proven() -> Client:
+    """Return a browser whose person typed their password again, as what changes the second factor demands."""
+    client = signed_in()
+    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
+    return client
+
+
+def test_the_password_is_asked_for_again() -> None:
+    client = signed_in()
+    response = client.get("/accounts/2fa/totp/activate/", follow=True)
+    assert response.redirect_chain == [("/accounts/reauthenticate/?next=%2Faccounts%2F2fa%2Ftotp%2Factivate%2F", 302)]
+    assert "Is it you?" in text_of(response)
+
+
+def set_up(client: Client) -> str:
+    """Switch two-factor sign-in on; return its key."""
+    page = client.get("/accounts/2fa/totp/activate/")
+    secret = str(page.context["form"].secret)
+    client.post("/accounts/2fa/totp/activate/", {"code": code_now(secret)})
+    return secret
+
+
+def test_the_key_is_a_picture_of_our_own() -> None:
+    html = proven().get("/accounts/2fa/totp/activate/").content.decode()
+    assert 'src="data:image/svg+xml' in html
+    assert "style=" not in html
+
+
+def test_a_wrong_code_switches_nothing_on() -> None:
+    client = proven()
+    client.get("/accounts/2fa/totp/activate/")
+    assert "Incorrect code." in text_of(client.post("/accounts/2fa/totp/activate/", {"code": "000000"}))
+    assert "Set it up" in text_of(client.get("/accounts/2fa/"))
+
+
+def test_signing_in_takes_the_second_factor_or_a_recovery_code() -> None:
+    client = proven()
+    set_up(client)
+    codes = client.get("/accounts/2fa/recovery-codes/").context["unused_codes"]
+    assert len(codes) == 10
+    other = Client()
+    response = other.post("/accounts/login/", {"login": "ada", "password": PASSWORD}, follow=True)
+    assert response.redirect_chain[-1][0].startswith("/accounts/2fa/authenticate/")
+    assert other.get("/account/").status_code == 302
+    assert "Incorrect code." in text_of(other.post("/accounts/2fa/authenticate/", {"code": "123456"}))
+    other.post("/accounts/2fa/authenticate/", {"code": codes[0]})
+    assert other.get("/account/").status_code == 200
+    assert codes[0] not in client.get("/accounts/2fa/recovery-codes/").context["unused_codes"]
+
+
+def test_it_is_switched_off_by_whoever_switched_it_on() -> None:
+    client = proven()
+    set_up(client)
+    assert "Switch it off" in text_of(client.get("/accounts/2fa/"))
+    client.post("/accounts/2fa/totp/deactivate/")
+    assert "Set it up" in text_of(client.get("/accounts/2fa/"))
+
+
+# --- Too often, and mails in French -----------------------------------------------------------------------------------
+def test_trying_too_often_says_when_to_try_again() -> None:
+    client = signed_in()
+    wrong = {"oldpassword": "wrong", "password1": "x", "password2": "x"}
+    responses = [client.post("/accounts/password/change/", wrong) for _attempt in range(6)]
+    assert [response.status_code for response in responses] == [200] * 5 + [429]
+    assert responses[-1].headers["Retry-After"] == "60"
+    assert "Try again in one minute." in text_of(responses[-1])
+
+
+def test_too_many_wrong_passwords_say_when_to_try_again() -> None:
+    UserFactory.create(username="ada")
+    client = Client()
+    for _attempt in range(6):
+        response = client.post("/accounts/login/", {"login": "ada", "password": "wrong"})
+    assert "Too many wrong passwords. Try again in five minutes." in text_of(response)
+
+
+def test_a_mail_of_the_library_is_in_french() -> None:
+    User.objects.create(username="ada", email="ada@example.org")
+    Client().post("/accounts/password/reset/", {"email": "ada@example.org"}, headers={"Accept-Language": "fr"})
+    assert "mot de passe" in str(mail.outbox[0].body)
