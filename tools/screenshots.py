@@ -131,7 +131,7 @@ def _classify(page: Page, name: str, media_type: str, content: bytes) -> None:
     file = {"name": name, "mimeType": media_type, "buffer": content}
     page.locator("#id_file").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
     page.wait_for_selector(".answers .answer-class")
-    page.wait_for_function("document.querySelector('.answers img').naturalWidth > 0")
+    page.wait_for_load_state("networkidle")
 
 
 def shoot(page: Page, name: str, path: str) -> None:

@@ -1,4 +1,4 @@
-/** What every page does: the theme button, moments in the reader's time zone, words when the connection is lost. */
+/** What every page does: the theme button, moments in the reader's time zone, wide tables, words when the connection is lost. */
 
 const language = document.documentElement.lang || "en";
 const timeZone = document.documentElement.dataset.timeZone; // the person's choice; without one the browser's own
@@ -10,6 +10,17 @@ function localTimes(root) {
     element.textContent = moments.format(new Date(element.dateTime));
     delete element.dataset.localTime;
   }
+}
+
+/** A table that is wider than its panel can be scrolled by keyboard, too. */
+function scrollableTables(root) {
+  const watch = new ResizeObserver((entries) => {
+    for (const { target } of entries) {
+      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+      else target.removeAttribute("tabindex");
+    }
+  });
+  for (const element of root.querySelectorAll(".table-wrap")) watch.observe(element);
 }
 
 function themeButton() {
@@ -47,5 +58,7 @@ function connectionNotice() {
 themeButton();
 connectionNotice();
 localTimes(document);
+scrollableTables(document);
 document.addEventListener("htmx:load", (event) => localTimes(event.target));
+document.addEventListener("htmx:load", (event) => scrollableTables(event.target));
 document.addEventListener("fragment:added", (event) => localTimes(event.target));

@@ -10,12 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import Permission
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from cifarsite.accounts.models import User
 from cifarsite.accounts.tokens import make_token
 from classifier.models import BatchJob, Prediction
+from classifier.sharing import share_prediction
 from tests.factories import (
     BatchJobFactory,
     DatasetFactory,
@@ -36,6 +39,7 @@ class World:
     """A site that has something of everything, and the people who look at it."""
 
     user: User
+    guarded: User
     operator: User
     dataset: Dataset
     dataset_import: DatasetImport
@@ -45,15 +49,19 @@ class World:
     prediction: Prediction
     batch: BatchJob
     token: str
+    share: str
 
     def person(self, who: str) -> User | None:
         """Return who looks at a page; None is a stranger."""
-        return {"user": self.user, "operator": self.operator}.get(who)
+        return {"user": self.user, "guarded": self.guarded, "operator": self.operator}.get(who)
 
 
 def make_world(dataset_folder: str) -> World:
     """Fill the database; `dataset_folder` has a dataset's arrays."""
     user = UserFactory.create(username="ada", email="ada@example.org", groups=["user"])
+    guarded = UserFactory.create(username="alan", groups=["user"])
+    TOTP.activate(guarded, generate_totp_secret())
+    RecoveryCodes.activate(guarded)
     operator = UserFactory.create(username="grace", groups=["operator", "trainer"], is_staff=True)
     operator.user_permissions.set(Permission.objects.filter(content_type__app_label__in=["training", "classifier"]))
     dataset = DatasetFactory.create(name="photographs", location=dataset_folder)
@@ -69,6 +77,7 @@ def make_world(dataset_folder: str) -> World:
     PredictionFactory.create(**own, out_of_distribution=True)
     return World(
         user=user,
+        guarded=guarded,
         operator=operator,
         dataset=dataset,
         dataset_import=DatasetImportFactory.create(status=JobStatus.FAILED, detail="cat/1.png is no image."),
@@ -78,6 +87,7 @@ def make_world(dataset_folder: str) -> World:
         prediction=prediction,
         batch=BatchJobFactory.create(owner=user, status=JobStatus.SUCCEEDED, progress_done=2, progress_total=2),
         token=make_token(owner=user, name="laptop", scopes=[Scope.PREDICT], days=30)[0].token_key,
+        share=share_prediction(owner=user, pk=prediction.pk).token,
     )
 
 
@@ -87,7 +97,7 @@ class PageEntry:
 
     Attributes:
         name: Of its address in the URLconf.
-        who: "stranger", "user" or "operator".
+        who: "stranger", "user", "guarded" (with a second factor) or "operator".
         arguments: What the address names, from the world.
         title: Of the entry in a test's report, where an address is listed more than once.
         query: What follows the question mark, from the world.
@@ -115,6 +125,7 @@ PAGES: Final = (
     PageEntry("account_confirm_email", "stranger", lambda _world: ["old-key"]),
     PageEntry("account_inactive", "stranger"),
     PageEntry("learn", "stranger", title="learn-stranger"),
+    PageEntry("shared", "stranger", lambda world: [world.share]),
     PageEntry("learn", "operator"),
     PageEntry("classify", "user"),
     PageEntry("history", "user"),
@@ -124,6 +135,16 @@ PAGES: Final = (
     PageEntry("batch", "user", lambda world: [world.batch.pk]),
     PageEntry("tokens", "user"),
     PageEntry("token_revoke", "user", lambda world: [world.token]),
+    PageEntry("notifications", "user"),
+    PageEntry("account", "user"),
+    PageEntry("account_delete", "user"),
+    PageEntry("mfa_index", "user", title="mfa_index-without"),
+    PageEntry("mfa_activate_totp", "user"),
+    PageEntry("mfa_index", "guarded"),
+    PageEntry("mfa_deactivate_totp", "guarded"),
+    PageEntry("mfa_view_recovery_codes", "guarded"),
+    PageEntry("mfa_generate_recovery_codes", "guarded"),
+    PageEntry("mfa_reauthenticate", "guarded"),
     PageEntry("account_email", "user"),
     PageEntry("account_change_password", "user"),
     PageEntry("account_logout", "user"),
@@ -151,15 +172,17 @@ PAGES: Final = (
 
 NO_PAGES: Final = {
     # Fragments, files and data.
-    "classify_answer", "prediction_thumbnail", "prediction_original", "batch_live", "batch_csv", "batch_jsonl",
-    "run_live", "run_curve", "run_compare_curves", "workers_live", "import_live", "dataset_sample", "dataset_histogram",
-    "metrics",
+    "classify_answer", "prediction_seen", "prediction_map", "prediction_map_drawing", "prediction_neighbours",
+    "shared_picture", "account_data", "mfa_download_recovery_codes", "prediction_thumbnail", "prediction_original",
+    "batch_live", "batch_csv", "batch_jsonl", "run_live", "run_curve", "run_compare_curves", "workers_live",
+    "import_live", "dataset_sample", "dataset_histogram", "metrics",
     # What only forms post to.
-    "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume", "batch_delete", "queue_pause",
-    "queue_unpause", "run_control", "run_cancel", "run_resume", "run_clone", "run_extend", "run_priority",
-    "version_rollback", "import_cancel", "dataset_accept_copies", "set_language",
-    # Reached only with a code that was mailed, or by accounts without a password, neither of which is in use here.
-    "account_confirm_login_code", "account_set_password",
+    "prediction_share", "prediction_share_revoke", "history_delete", "account_webhook", "notification_read",
+    "notifications_read", "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume",
+    "batch_delete", "queue_pause", "queue_unpause", "run_control", "run_cancel", "run_resume", "run_clone",
+    "run_extend", "run_priority", "version_rollback", "import_cancel", "dataset_accept_copies", "set_language",
+    # Reached amid signing in (`test_account.py`), or by ways that are not in use: a code by mail, no password.
+    "mfa_authenticate", "account_confirm_login_code", "account_set_password",
     # Swagger and ReDoc draw pages of their own (`test_docs.py`).
     "swagger", "redoc",
 }  # fmt: skip

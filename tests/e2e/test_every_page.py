@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Final, Literal
 
@@ -39,6 +40,10 @@ def open_as(open_page: OpenPage, world: World, who: str, *, locale: str = "en-GB
     if (person := world.person(who)) is not None:
         client = Client()
         client.force_login(person)
+        session = client.session  # they have just given their password, which some pages ask for
+        session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
+        session["account_authentication_methods_user"] = str(person.pk)
+        session.save()
         name = settings.SESSION_COOKIE_NAME
         cookie = {"name": name, "value": client.cookies[name].value, "domain": "localhost", "path": "/"}
         page.context.add_cookies([cookie])  # type: ignore[list-item]  # a SetCookieParam
