@@ -65,6 +65,7 @@ def make_world(dataset_folder: str) -> World:
     TrainingRunFactory.create(dataset=dataset, owner=operator)
     champion = ModelVersionFactory.create(state=ModelState.CHAMPION)
     own: dict[str, Any] = {"owner": user, "model_version": champion}
+    BatchJob.request_cancel(BatchJobFactory.create(owner=user).pk)  # of which its owner is notified
     prediction = PredictionFactory.create(**own)
     PredictionFactory.create(**own, out_of_distribution=True)
     return World(
@@ -124,6 +125,10 @@ PAGES: Final = (
     PageEntry("batch", "user", lambda world: [world.batch.pk]),
     PageEntry("tokens", "user"),
     PageEntry("token_revoke", "user", lambda world: [world.token]),
+    PageEntry("account", "user"),
+    PageEntry("account_delete", "user"),
+    PageEntry("notifications", "user"),
+    PageEntry("mfa_index", "user"),
     PageEntry("account_email", "user"),
     PageEntry("account_change_password", "user"),
     PageEntry("account_logout", "user"),
@@ -153,13 +158,17 @@ NO_PAGES: Final = {
     # Fragments, files and data.
     "classify_answer", "prediction_thumbnail", "prediction_original", "batch_live", "batch_csv", "batch_jsonl",
     "run_live", "run_curve", "run_compare_curves", "workers_live", "import_live", "dataset_sample", "dataset_histogram",
-    "metrics",
+    "metrics", "account_data",
     # What only forms post to.
     "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume", "batch_delete", "queue_pause",
     "queue_unpause", "run_control", "run_cancel", "run_resume", "run_clone", "run_extend", "run_priority",
     "version_rollback", "import_cancel", "dataset_accept_copies", "set_language",
+    "account_webhook", "notification_read", "notifications_read",
     # Reached only with a code that was mailed, or by accounts without a password, neither of which is in use here.
     "account_confirm_login_code", "account_set_password",
+    # Reached only after a password was typed again, or halfway through signing in (`test_account.py`).
+    "mfa_activate_totp", "mfa_authenticate", "mfa_deactivate_totp", "mfa_download_recovery_codes",
+    "mfa_generate_recovery_codes", "mfa_reauthenticate", "mfa_view_recovery_codes",
     # Swagger and ReDoc draw pages of their own (`test_docs.py`).
     "swagger", "redoc",
 }  # fmt: skip
