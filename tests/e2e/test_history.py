@@ -126,6 +126,26 @@ def test_what_is_filtered_is_what_is_downloaded(page: Page, ada: User) -> None:
     assert len(lines) == 1 + page.locator(".history-row").count() == 4
 
 
+def test_the_keyboard_alone_searches_chooses_and_opens(page: Page, ada: User) -> None:
+    sign_in(page, "ada", PASSWORD)
+    page.goto("/history/")
+    page.keyboard.press("/")
+    expect(page.get_by_label("File name")).to_be_focused()
+    page.keyboard.type("picture-1")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url("/history/?name=picture-1")
+    expect(page.locator(".history-row")).to_have_count(10)
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    page.keyboard.press("j")
+    page.keyboard.press("x")
+    expect(page.get_by_text("Chosen: 2")).to_be_visible()
+    page.keyboard.press("k")
+    expect(page.locator(".history-row").first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="picture-19.png")).to_be_visible()
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [
