@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Final
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from classifier.archive_texts import describe_refusal
 from classifier.images import ImageRejected, refusal_of
 from classifier.labels import MOST_BYTES, BadLabelsError, Labels
+from training.archive_texts import describe_refusal
 from training.engine.archive_rules import MEBIBYTE, DamagedEntryError, refuse_nested_archive
 from training.engine.archives import ArchiveError, ArchiveLimits, StoredEntry, is_zip, walk_archive
 from training.engine.picture_entries import LABELS_NAME, is_list, iterate_pictures

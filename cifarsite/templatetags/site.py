@@ -14,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
 from training.class_names import display_name
+from training.failure_texts import explain_failure
 
 register = template.Library()
 
@@ -48,6 +49,12 @@ def signup_is_open() -> bool:
 def class_name(class_key: str) -> str:
     """Return the class's name in the reader's language."""
     return display_name(class_key)
+
+
+@register.filter
+def failure_text(detail: str) -> str:
+    """Say in the reader's language why a job failed."""
+    return explain_failure(detail)
 
 
 def _localized(value: float, decimals: int) -> str:

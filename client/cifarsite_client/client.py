@@ -69,11 +69,12 @@ class Client:
         """Describe the model that answers."""
         return ModelInfo.read(self._transport.ask("GET", "model/info"))
 
-    def predict(self, picture: PictureSource) -> Prediction:
+    def predict(self, picture: PictureSource, *, keep: bool = False) -> Prediction:
         """Classify a picture, and keep the answer in the history.
 
         Args:
             picture: A path, or the bytes of a file.
+            keep: Whether the file itself is kept as well, where the site allows it.
 
         Raises:
             UnreadableFileError: there is no such file.
@@ -81,13 +82,16 @@ class Client:
             UnreachableError: the site did not answer.
         """
         loaded = load_picture(picture)
-        return Prediction.read(self._transport.ask("POST", "predict", open_parts=lambda: [("file", loaded.part)]))
+        params = _wish(keep=keep)
+        answer = self._transport.ask("POST", "predict", params=params, open_parts=lambda: [("file", loaded.part)])
+        return Prediction.read(answer)
 
-    def predict_many(self, pictures: Iterable[PictureSource]) -> Iterator[Prediction | Refusal]:
+    def predict_many(self, pictures: Iterable[PictureSource], *, keep: bool = False) -> Iterator[Prediction | Refusal]:
         """Classify pictures, in as few requests as the site's limits allow.
 
         Args:
             pictures: Paths, or the bytes of files.
+            keep: Whether the files themselves are kept as well, where the site allows it.
 
         Yields:
             For each picture, in order, the answer or why there is none.
@@ -98,7 +102,7 @@ class Client:
             UnreachableError: the site did not answer.
         """
         for some in group(load_picture(picture) for picture in pictures):
-            yield from self._predict_group(some)
+            yield from self._predict_group(some, keep=keep)
 
     def predictions(self, **filters: str | float | None) -> Iterator[Mapping[str, Any]]:
         """Yield the answers of one's history, the newest first, page by page.
@@ -195,9 +199,10 @@ class Client:
         """
         return self._wait(lambda: self.run(number), listener)
 
-    def _predict_group(self, pictures: Sequence[Picture]) -> Iterator[Prediction | Refusal]:
+    def _predict_group(self, pictures: Sequence[Picture], *, keep: bool) -> Iterator[Prediction | Refusal]:
         parts: Parts = [("files", picture.part) for picture in pictures]
-        for item in self._transport.ask("POST", "batch_predict", open_parts=lambda: parts)["predictions"]:
+        answer = self._transport.ask("POST", "batch_predict", params=_wish(keep=keep), open_parts=lambda: parts)
+        for item in answer["predictions"]:
             yield Refusal(**item["error"]) if "error" in item else Prediction.read(item)
 
     def _wait(self, look: Callable[[], Job], listener: Callable[[Job], None] | None) -> Job:
@@ -216,3 +221,7 @@ class Client:
             if page["next"] is None:
                 return
             page = self._transport.ask("GET", page["next"])
+
+
+def _wish(*, keep: bool) -> dict[str, str | None]:
+    return {"keep": "1" if keep else None}

@@ -48,6 +48,7 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="classify pictures")
     predict.add_argument("pictures", nargs="+", metavar="PICTURE", help="JPEG, PNG, WEBP, GIF or BMP files")
+    predict.add_argument("--keep", action="store_true", help="keep the files too, where the site allows it")
     predict.add_argument("--json", action="store_true", help="one JSON object per line")
     predict.set_defaults(run=_predict)
     batch = commands.add_parser("batch", help="have a worker classify an archive of pictures")
@@ -59,7 +60,8 @@ def _read_options(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def _predict(client: Client, options: argparse.Namespace) -> int:
     status = _DONE
-    for name, result in zip(options.pictures, client.predict_many(options.pictures), strict=True):
+    results = client.predict_many(options.pictures, keep=options.keep)
+    for name, result in zip(options.pictures, results, strict=True):
         if isinstance(result, Refusal):
             status = _SOME_REFUSED
         print(_as_json(name, result) if options.json else _as_line(name, result), flush=True)

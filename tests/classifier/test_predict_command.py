@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from cifarsite.accounts.models import User
-from classifier.models import Prediction
+from classifier.models import Original, Prediction
 from tests.tiny_model import picture
 from training.models import ModelVersion
 
@@ -103,3 +103,16 @@ def test_a_huge_file_is_not_read_whole(
     with huge.open("wb") as stream:
         stream.truncate(10**12)  # a hole; reading it whole would not end well
     assert "larger than" in run(str(huge))[1]
+
+
+def test_the_files_are_kept_where_that_is_wanted_and_allowed(
+    administrator: User, champion: ModelVersion, files: list[str], settings: Settings
+) -> None:
+    settings.KEEP_ORIGINALS = True
+    run(files[0])
+    run(files[2], "--keep")
+    kept = Original.objects.get()
+    assert (bytes(kept.data), kept.prediction.file_name) == (picture(5, image_format="JPEG"), "dog.jpg")
+    settings.KEEP_ORIGINALS = False
+    assert run(files[0], "--keep")[2].startswith("This site keeps no original files.")
+    assert Prediction.objects.count() == 2

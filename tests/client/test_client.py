@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 from cifarsite_client import Client, Prediction, Refusal, RefusedError
 from cifarsite_client.pictures import REQUEST_BYTES, Picture, UnreadableFileError, group
+from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
+from classifier.models import Original
 from classifier.models import Prediction as Row
 from classifier.runner import execute_next_batch
 from tests.tiny_model import picture
@@ -117,3 +119,16 @@ def test_an_archive_that_is_none(client: Client, tmp_path: Path) -> None:
     with pytest.raises(RefusedError) as caught:
         client.submit_batch(tmp_path / "a.zip")
     assert caught.value.status == 422
+
+
+def test_files_are_kept_when_that_is_wanted(client: Client, champion: ModelVersion, settings: Settings) -> None:
+    settings.KEEP_ORIGINALS = True
+    first = client.predict(picture(0), keep=True)
+    client.predict(picture(0))
+    [last] = client.predict_many([picture(1)], keep=True)
+    assert isinstance(last, Prediction)
+    kept = Original.objects.order_by("pk").values_list("pk", flat=True)
+    assert list(kept) == [first.prediction_id, last.prediction_id]
+    settings.KEEP_ORIGINALS = False
+    with pytest.raises(RefusedError, match="keeps no original files"):
+        client.predict(picture(0), keep=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from django.http import StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
@@ -95,7 +95,7 @@ def _iterate(wanted: WantedRuns) -> Iterator[list[TrainingRun]]:
     """Yield the wanted runs, the newest first, some at a time."""
     runs: TrainingRunQuerySet = TrainingRun.objects.select_related("dataset", "owner", "version")
     light = runs.defer("log_tail", "dataset__manifest", "dataset__checks", "version__manifest")
-    found = find_runs(among=cast("TrainingRunQuerySet", light), wanted=wanted).order_by("-pk")
+    found = find_runs(among=light, wanted=wanted).order_by("-pk")
     some = list(found[:_READ_AT_ONCE])
     while some:
         yield some

@@ -30,6 +30,7 @@ from training.engine.package import CHUNK_BYTES, PackageManifest, verify_package
 from training.engine.package_schema import check_manifest, parse_strictly
 from training.exceptions import PackageRefusedError, PackageTooLargeError, ServiceError
 from training.models import ModelVersion
+from training.package_texts import explain_package_refusal
 from training.registry import record_import, store_package
 from training.services.gate import require_replayed_apart
 from training.services.room import LEAST_FREE_BYTES, require_free_bytes
@@ -230,7 +231,7 @@ def _check(folder: Path) -> PackageManifest:
 
 
 def _refusal(error: PackageError | ArchiveError) -> PackageRefusedError:
-    return PackageRefusedError(_("The package is refused. %(why)s") % {"why": error})
+    return PackageRefusedError(_("The package is refused. %(why)s") % {"why": explain_package_refusal(error)})
 
 
 def _too_large() -> PackageTooLargeError:

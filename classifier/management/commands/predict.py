@@ -17,6 +17,7 @@ from classifier.api.serializers import answer_body
 from classifier.choices import Source
 from classifier.images import ImageRejected
 from classifier.inference import ModelNotReady
+from classifier.originals import OriginalsNotKeptError
 from classifier.services import Upload, predict
 from training.class_names import display_name
 
@@ -33,6 +34,7 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
         parser.add_argument("--user", metavar="USERNAME", help="whose history; without it, the first administrator's")
+        parser.add_argument("--keep", action="store_true", help="keep the files too, where the site allows it")
         parser.add_argument("--json", action="store_true", help="print one JSON list, in the API's shape")
         parser.add_argument("--lang", choices=[code for code, _name in settings.LANGUAGES], default="en")
 
@@ -44,18 +46,21 @@ class Command(BaseCommand):
         """
         owner = _find_owner(options["user"])
         with translation.override(options["lang"]):
-            results = [self._answer(file, owner=owner, as_json=options["json"]) for file in options["files"]]
+            results = [
+                self._answer(file, owner=owner, keep=options["keep"], as_json=options["json"])
+                for file in options["files"]
+            ]
         if options["json"]:
             self.stdout.write(json.dumps(results, ensure_ascii=False, indent=1))
         failed = sum("error" in result for result in results)
         if failed:
             raise CommandError(f"{failed} of {len(results)} files could not be classified.")
 
-    def _answer(self, file: Path, *, owner: User, as_json: bool) -> dict[str, Any]:
+    def _answer(self, file: Path, *, owner: User, keep: bool, as_json: bool) -> dict[str, Any]:
         try:
             data = _read(file)
-            prediction = predict(owner=owner, upload=Upload(data, file.name), source=Source.COMMAND)
-        except ModelNotReady as error:
+            prediction = predict(owner=owner, upload=Upload(data, file.name, keep), source=Source.COMMAND)
+        except (ModelNotReady, OriginalsNotKeptError) as error:
             raise CommandError(str(error)) from error
         except ImageRejected as rejected:
             return self._refuse(file, code=rejected.code, detail=str(rejected.detail))

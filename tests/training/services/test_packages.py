@@ -123,9 +123,9 @@ class TestArchives:
             (lambda files: [(f"a/b/{name}", data) for name, data in files], "in one folder"),
             (lambda files: [("../" + files[0][0], files[0][1]), *files[1:]], "climbs out of its folder"),
             (lambda files: [("/" + files[0][0], files[0][1]), *files[1:]], "has an absolute path"),
-            (lambda files: [*files, ("MANIFEST.json", b"{}")], "has the same name"),
+            (lambda files: [*files, ("MANIFEST.json", b"{}")], "that of another entry"),
             (lambda files: [*files, ("more.zip", b"PK\x03\x04")], "archive inside the archive"),
-            (lambda files: [], "empty|no files"),
+            (lambda files: [], "The archive is empty|There are no files"),
         ],
     )
     def test_what_is_not_the_three_files(
@@ -159,7 +159,7 @@ class TestArchives:
         package = build_package(tmp_path / "made")
         (package / "weights.safetensors").unlink()
         (package / "weights.safetensors").symlink_to("/etc/passwd")
-        assert "is a symbolic link" in refuse(package, artifacts_root)
+        assert "is a link; only files are taken" in refuse(package, artifacts_root)
 
     def test_a_bomb_and_a_giant(self, tmp_path: Path, artifacts_root: Path, settings: Settings) -> None:
         settings.PACKAGE_MAX_BYTES = 1_000_000

@@ -41,7 +41,8 @@ def two_runs(dataset: Dataset, **fields: Any) -> list[TrainingRun]:
 
 
 def compare(person: Person, runs: list[TrainingRun], **query: str) -> Any:
-    return person.get(reverse("run_compare"), {"run": [run.pk for run in runs], **query})
+    named: dict[str, list[int] | str] = {"run": [run.pk for run in runs], **query}
+    return person.get(reverse("run_compare"), named)
 
 
 def test_it_shows_settings_and_results_side_by_side(trainer: Person, dataset: Dataset) -> None:

@@ -30,7 +30,7 @@ def trainer() -> Person:
     return Person("trainer", username="tara")
 
 
-def listed(person: Person, **query: object) -> list[TrainingRun]:
+def listed(person: Person, **query: str) -> list[TrainingRun]:
     return list(person.get(reverse("runs"), query).context["runs"])
 
 

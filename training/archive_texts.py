@@ -23,7 +23,7 @@ _ENTRIES: Final = (
     ("is a named pipe", "special_file", gettext_noop("“%(entry)s” is a special file; only files are taken.")),
     ("is a sparse file", "special_file", gettext_noop("“%(entry)s” is a special file; only files are taken.")),
     ("is of an unknown kind", "special_file", gettext_noop("“%(entry)s” is a special file; only files are taken.")),
-    ("is encrypted", "encrypted", gettext_noop("“%(entry)s” is encrypted. Pack the pictures without a password.")),
+    ("is encrypted", "encrypted", gettext_noop("“%(entry)s” is encrypted. Pack the files without a password.")),
     ("uses compression method", "unsupported", gettext_noop("“%(entry)s” is packed in a way that is not read here.")),
     ("an archive inside", "nested", gettext_noop("“%(entry)s” is an archive inside the archive. Unpack it first.")),
     ("has the same name", "name_collision", gettext_noop("The name of “%(entry)s” is that of another entry.")),
@@ -49,11 +49,13 @@ _ENTRIES: Final = (
 )
 _WHOLE: Final = (
     ("is empty", "empty", gettext_noop("The archive is empty.")),
-    ("contains no files", "empty", gettext_noop("There are no pictures in the archive.")),
+    ("contains no files", "empty", gettext_noop("There are no files in the archive.")),
     ("directory is missing", "truncated", gettext_noop("The archive’s directory is missing, damaged or cut short.")),
     ("directory is larger", "too_many_entries", gettext_noop("The archive has too many entries: split it.")),
     ("is not a .zip", "not_an_archive", gettext_noop("This is no .zip, .tar, .tar.gz or .tar.xz archive.")),
 )
+SENTENCES: Final = tuple({sentence: None for _part, _code, sentence in (*_ENTRIES, *_WHOLE)})
+"""The sentences for the reader, each once."""
 
 
 def describe_refusal(error: ArchiveError) -> tuple[str, str]:
