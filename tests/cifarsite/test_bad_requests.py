@@ -43,13 +43,18 @@ def address_of(route: Route, **values: object) -> str:
     return "/" + re.sub(r"<(?:\w+:)?(\w+)>", lambda found: str(values.get(found[1], 123456)), route.template)
 
 
+BODILESS = {"api/v1/notifications/read"}
+"""Addresses without a parameter whose POST takes no body."""
+
+
 def guarded(*verbs: str) -> list[Route]:
     return [route for route in api_routes() if not route.is_public and route.verb in (verbs or VERBS)]
 
 
 def taking_json() -> list[Route]:
     """Routes whose body is JSON that is looked at before anything else is."""
-    parameters = [route for route in guarded("post", "put", "patch") if "<" not in route.template]
+    routes = [route for route in guarded("post", "put", "patch") if route.template not in BODILESS]
+    parameters = [route for route in routes if "<" not in route.template]
     return [route for route in parameters if issubclass(route.view.parser_classes[0], JSONParser)]
 
 
@@ -117,6 +122,9 @@ def test_a_form_that_cannot_be_read(root: Program, path: str, case: str) -> None
 def test_another_media_type(root: Program, route: Route, content_type: str) -> None:
     """Routes that take no body, or look at the address first, mind nothing about the type of one."""
     response = send(root, route.verb, address_of(route), b"x", content_type)
+    if route.template in BODILESS:
+        assert response.status_code == 200
+        return
     if "<" in route.template:
         assert response.status_code in {404, 415}
         return
