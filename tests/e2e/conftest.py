@@ -26,6 +26,7 @@ ARGUMENTS = (
     "--no-first-run",
 )
 DESKTOP = {"width": 1280, "height": 900}
+TABLET = {"width": 1000, "height": 760}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_MS = 15_000  # other programs may be using the machine
 

@@ -12,7 +12,7 @@ from django.conf import settings
 from django.test import Client
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import DESKTOP, PHONE, OpenPage, has_sideways_scroll
+from tests.e2e.conftest import DESKTOP, PHONE, TABLET, OpenPage, has_sideways_scroll
 from tests.e2e.pages import NO_PAGES, PAGES, PageEntry, World, make_world, names_of_addresses
 from training.choices import JobStatus
 from training.models import TrainingRun
@@ -96,11 +96,16 @@ def test_nothing_stands_in_anybodys_way(open_page: OpenPage, world: World, entry
 
 @pytest.mark.parametrize("locale", ["en-GB", "fr-FR"])
 @pytest.mark.parametrize("who", ["stranger", "user", "operator"])
-def test_a_telephone_never_scrolls_sideways(open_page: OpenPage, world: World, who: str, locale: str) -> None:
+def test_no_window_is_scrolled_sideways(open_page: OpenPage, world: World, who: str, locale: str) -> None:
     page = open_as(open_page, world, who, locale=locale)
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a ViewportSize
-    paths = [entry.path(world) for entry in PAGES if entry.who == who and not entry.name.startswith("admin:")]
-    assert [path for path in paths if page.goto(path) and has_sideways_scroll(page)] == []
+    found = []
+    for path in (entry.path(world) for entry in PAGES if entry.who == who and not entry.name.startswith("admin:")):
+        page.goto(path)
+        for size in (DESKTOP, TABLET, PHONE):
+            page.set_viewport_size(size)  # type: ignore[arg-type]  # a ViewportSize
+            if has_sideways_scroll(page):
+                found.append((path, size["width"]))
+    assert found == []
     expect(page.locator("html")).to_have_attribute("lang", locale[:2])
 
 
