@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 
 from django import forms
@@ -40,16 +41,7 @@ class PredictionAdmin(admin.ModelAdmin[Prediction]):
             **self.admin_site.each_context(request),
             "title": self.opts.verbose_name_plural,
             "opts": self.opts,
-            "totals": Prediction.objects.aggregate(
-                pictures=Count("pk"),
-                people=Count("owner", distinct=True),
-                doubtful=Count("pk", filter=Q(out_of_distribution=True)),
-                judged=Count("pk", filter=~Q(label_key="")),
-                right=Count("pk", filter=Q(label_key=F("class_key"))),
-            ),
-            "by_class": [(display_name(key), count) for key, count in _counts("class_key")],
-            "by_model": [(f"v{pk}", count) for pk, count in _counts("model_version")],
-            "by_source": [(Source(source).label, count) for source, count in _counts("source")],
+            **_count_predictions(),
             **(extra_context or {}),
         }
         return TemplateResponse(request, "admin/classifier/prediction/counts.html", context)
@@ -63,9 +55,32 @@ class PredictionAdmin(admin.ModelAdmin[Prediction]):
         return False
 
 
-def _counts(field: str) -> list[tuple[Any, int]]:
-    """Count predictions by a field, the most frequent value first."""
-    return list(Prediction.objects.order_by().values_list(field).annotate(n=Count("pk")).order_by("-n", field))
+def _count_predictions() -> dict[str, Any]:
+    """Count all predictions in one walk over them, and their owners in another; the most frequent values come first."""
+    groups = list(
+        Prediction.objects.order_by()
+        .values("class_key", "model_version", "source")
+        .annotate(
+            pictures=Count("pk"),
+            doubtful=Count("pk", filter=Q(out_of_distribution=True)),
+            judged=Count("pk", filter=~Q(label_key="")),
+            right=Count("pk", filter=Q(label_key=F("class_key"))),
+        )
+    )
+    totals = {name: sum(group[name] for group in groups) for name in ("pictures", "doubtful", "judged", "right")}
+    return {
+        "totals": {**totals, "people": Prediction.objects.aggregate(people=Count("owner", distinct=True))["people"]},
+        "by_class": [(display_name(key), count) for key, count in _sum_by("class_key", groups)],
+        "by_model": [(f"v{pk}", count) for pk, count in _sum_by("model_version", groups)],
+        "by_source": [(Source(source).label, count) for source, count in _sum_by("source", groups)],
+    }
+
+
+def _sum_by(field: str, groups: list[dict[str, Any]]) -> list[tuple[Any, int]]:
+    sums: Counter[Any] = Counter()
+    for group in groups:
+        sums[group[field]] += group["pictures"]
+    return sorted(sums.items(), key=lambda pair: (-pair[1], pair[0]))
 
 
 class BatchAddForm(forms.ModelForm[BatchJob]):
