@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django import forms
@@ -57,7 +58,7 @@ class PredictionAdmin(admin.ModelAdmin[Prediction]):
 
 def _count_predictions() -> dict[str, Any]:
     """Count all predictions in one walk over them, and their owners in another; the most frequent values come first."""
-    groups = list(
+    groups: Sequence[Mapping[str, Any]] = list(
         Prediction.objects.order_by()
         .values("class_key", "model_version", "source")
         .annotate(
@@ -76,7 +77,7 @@ def _count_predictions() -> dict[str, Any]:
     }
 
 
-def _sum_by(field: str, groups: list[dict[str, Any]]) -> list[tuple[Any, int]]:
+def _sum_by(field: str, groups: Sequence[Mapping[str, Any]]) -> list[tuple[Any, int]]:
     sums: Counter[Any] = Counter()
     for group in groups:
         sums[group[field]] += group["pictures"]
