@@ -6,7 +6,6 @@ It writes `training/measured.json`, which ships with the site; a test fails wher
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from pathlib import Path
 from statistics import mean, median
 from typing import Any, Final
@@ -55,25 +54,25 @@ def _read_champion() -> Row:
 
 
 def _read_transfer() -> list[Row]:
-    """Return the means of each arm at the rate that was chosen for it, which is the one that has most seeds."""
+    """Return the means of one phase and of two, each at the rate that was chosen for it."""
     measured = _read("transfer.json")
-    groups: dict[tuple[int, str], dict[float, list[Row]]] = defaultdict(lambda: defaultdict(list))
-    for run in measured["runs"]:
-        groups[run["target_images"], run["arm"]][run["learning_rate"]].append(run)
     rows = []
-    for (images, arm), by_rate in sorted(groups.items()):
-        runs = max(by_rate.values(), key=len)
-        rows.append(
-            {
-                "key": {"control": "one_phase", "two-phase": "two_phases"}[arm],
-                "images": images,
-                **_spread([run["accuracy"] for run in runs], [run["seconds"] for run in runs], centre=mean),
-                "command": measured["command"],
-                "processor": measured["hardware"]["cpu"],
-                "threads": measured["hardware"]["threads"],
-                "precision": measured["precision"],
-            }
-        )
+    for pair in (row for row in measured["summary"] if row["arms"] == ["two-phase", "control"]):
+        chosen = dict(zip(pair["arms"], pair["learning_rates"], strict=True))
+        for key, arm in (("one_phase", "control"), ("two_phases", "two-phase")):
+            wanted = {"share": pair["share"], "arm": arm, "learning_rate": chosen[arm]}
+            runs = [run for run in measured["runs"] if wanted.items() <= run.items()]
+            rows.append(
+                {
+                    "key": key,
+                    "images": pair["target_images"],
+                    **_spread([run["accuracy"] for run in runs], [run["seconds"] for run in runs], centre=mean),
+                    "command": measured["command"],
+                    "processor": measured["hardware"]["cpu"],
+                    "threads": measured["hardware"]["threads"],
+                    "precision": measured["precision"],
+                }
+            )
     return rows
 
 
