@@ -67,7 +67,7 @@ def _read_transfer() -> list[Row]:
                     "key": key,
                     "images": pair["target_images"],
                     **_spread([run["accuracy"] for run in runs], [run["seconds"] for run in runs], centre=mean),
-                    "command": measured["command"],
+                    "command": f"python -m bench.transfer --dataset {measured['dataset']['name']} --shares {pair['share']}",
                     "processor": measured["hardware"]["cpu"],
                     "threads": measured["hardware"]["threads"],
                     "precision": measured["precision"],

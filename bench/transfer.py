@@ -156,11 +156,11 @@ def read_results(path: Path) -> dict[str, Any]:
         SystemExit: It was measured with other settings.
     """
     if not path.exists():
-        return {"tuning": [], "runs": [], "settings": describe_settings()}
+        return {"tuning": [], "runs": [], "settings": describe_settings(), "commands": []}
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     if results["settings"] != describe_settings():
         sys.exit(f"{path} was measured with other settings: move it away, or choose another --output.")
-    return {key: results[key] for key in ("tuning", "runs", "settings")}
+    return {key: results[key] for key in ("tuning", "runs", "settings", "commands")}
 
 
 def carry_out(
@@ -198,7 +198,7 @@ def save(path: Path, *, results: dict[str, Any], dataset: Dataset) -> None:
         "hardware": {**describe_hardware(), "threads": torch.get_num_threads()},
         "versions": describe_versions("torch", "timm"),
         "precision": choose_device("auto").precision,
-        "command": describe_command("bench.transfer"),
+        "commands": list(dict.fromkeys([*results["commands"], describe_command("bench.transfer")])),
     }
     draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     draft.replace(path)
