@@ -56,6 +56,7 @@ def _read_champion() -> Row:
 def _read_transfer() -> list[Row]:
     """Return the means of one phase and of two, each at the rate that was chosen for it."""
     measured = _read("transfer.json")
+    command = f"python -m bench.transfer --dataset {measured['dataset']['name']}"
     rows = []
     for pair in (row for row in measured["summary"] if row["arms"] == ["two-phase", "control"]):
         chosen = dict(zip(pair["arms"], pair["learning_rates"], strict=True))
@@ -67,7 +68,7 @@ def _read_transfer() -> list[Row]:
                     "key": key,
                     "images": pair["target_images"],
                     **_spread([run["accuracy"] for run in runs], [run["seconds"] for run in runs], centre=mean),
-                    "command": f"python -m bench.transfer --dataset {measured['dataset']['name']} --shares {pair['share']}",
+                    "command": f"{command} --shares {pair['share']}",
                     "processor": measured["hardware"]["cpu"],
                     "threads": measured["hardware"]["threads"],
                     "precision": measured["precision"],
