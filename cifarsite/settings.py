@@ -17,7 +17,7 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from cifarsite import embedded, logs
+from cifarsite import embedded, logs, openapi
 from cifarsite.environment import BASE_DIR, env, read_choice, read_fraction, read_number, read_switch, read_url
 from training.schedule import canary_schedule
 
@@ -306,42 +306,7 @@ RATES = {
     "train": read_number("CIFARSITE_TRAIN_RATE", 0),  # a training run that is asked for
     "api": read_number("CIFARSITE_API_RATE", 0),  # all else
 }
-SPECTACULAR_SETTINGS = {
-    "TITLE": "cifarsite",
-    "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
-    "Make a token under “API tokens”, or with `manage.py api_token USERNAME`.",
-    "VERSION": API_VERSION,
-    "OAS_VERSION": "3.1.1",
-    "TAGS": [
-        {"name": name}
-        for name in (
-            "Pictures",
-            "Batches",
-            "History",
-            "Model",
-            "Models",
-            "Datasets",
-            "Runs",
-            "Queues",
-            "Tokens",
-            "Account",
-            "Site",
-        )
-    ],
-    "COMPONENT_SPLIT_PATCH": False,  # what a PATCH takes is required, too
-    "ENUM_NAME_OVERRIDES": {
-        "JobStatusEnum": "training.choices.JobStatus",
-        "ImportSourceEnum": "training.choices.ImportSource",
-        "PictureSourceEnum": "classifier.choices.Source",
-    },
-    "SERVE_INCLUDE_SCHEMA": False,
-    "SERVE_AUTHENTICATION": [],
-    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
-    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},  # null: no other host judges the schema
-    "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
-}
+SPECTACULAR_SETTINGS = openapi.describe_api(version=API_VERSION)
 
 # --- Limits ----------------------------------------------------------------------------------------------------------
 MEBIBYTE = 1024 * 1024
