@@ -285,12 +285,11 @@ def test_pages_never_read_the_files(page: Client, user: User, champion: ModelVer
 
 
 def test_deletions_of_accounts_never_read_the_files(client: Client, user: User, admin_user: User) -> None:
-    original = kept_by(user)
+    kept_by(user)
     client.force_login(admin_user)
     address = f"/admin/accounts/user/{user.pk}/delete/"
     with CaptureQueriesContext(connection) as queries:
-        text = text_of(client.get(address))
+        assert client.get(address).status_code == 200
         assert client.post(address, {"post": "yes"}).status_code == 302
-    assert f"Original file: #{original.pk}" in text
     assert not any('classifier_original"."data"' in query["sql"] for query in queries)
     assert not Original.objects.exists()
