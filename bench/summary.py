@@ -39,16 +39,16 @@ def _read_timed_runs() -> list[Row]:
 def _read_champion() -> Row:
     [path] = (ROOT / "training" / "champion").glob("*/manifest.json")
     manifest = json.loads(path.read_text())
-    held_back = manifest["config"]["validation_fraction"]
+    recipe, held_back = manifest["recipe"], manifest["config"]["validation_fraction"]
     return {
         "key": "champion",
-        "recipe": manifest["recipe"],
+        "recipe": recipe,
         "epochs": manifest["training"]["epochs_run"],
         **_spread([manifest["metrics"]["accuracy"]], [manifest["wall_seconds"]], centre=median),
         "near_copies": manifest["metrics"]["near_duplicate_count"],
         "accuracy_without_copies": round(manifest["metrics"]["accuracy_without_near_duplicates"], 5),
         "images": round(manifest["dataset"]["train_count"] * (1 - held_back)),
-        "command": f"python manage.py train --recipe {manifest['recipe']} --set validation_fraction={held_back}",
+        "command": f"python manage.py train --dataset cifar10 --recipe {recipe} --set validation_fraction={held_back}",
         **_describe(manifest["hardware"]),
     }
 
@@ -59,6 +59,7 @@ def _read_transfer() -> list[Row]:
     command = f"python -m bench.transfer --dataset {measured['dataset']['name']}"
     rows = []
     for pair in (row for row in measured["summary"] if row["arms"] == ["two-phase", "control"]):
+        tuned = min(pair["share"], 10)  # of all images, none is left to tune on
         chosen = dict(zip(pair["arms"], pair["learning_rates"], strict=True))
         for key, arm in (("one_phase", "control"), ("two_phases", "two-phase")):
             wanted = {"share": pair["share"], "arm": arm, "learning_rate": chosen[arm]}
@@ -68,7 +69,7 @@ def _read_transfer() -> list[Row]:
                     "key": key,
                     "images": pair["target_images"],
                     **_spread([run["accuracy"] for run in runs], [run["seconds"] for run in runs], centre=mean),
-                    "command": f"{command} --shares {pair['share']}",
+                    "command": f"{command} --shares {tuned} --tune; {command} --shares {pair['share']}",
                     "processor": measured["hardware"]["cpu"],
                     "threads": measured["hardware"]["threads"],
                     "precision": measured["precision"],

@@ -14,7 +14,7 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from classifier.answers import HistoryPage, history_page
 from classifier.history import (
@@ -56,10 +56,15 @@ def history(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @never_cache
-@require_POST
+@require_http_methods(["GET", "POST"])
 def delete(request: HttpRequest) -> HttpResponse:
-    """Ask whether the predictions shall go, with their exact number, and delete them when that is answered."""
+    """Ask whether the predictions shall go, with their exact number, and delete them when that is answered.
+
+    Who comes to this address otherwise, such as by a change of language amid the question, is led to the list.
+    """
     filters, asked = _filters(request), DeletionForm(request.POST)
+    if request.method == "GET":
+        return redirect(_address(filters))
     if not (asked.is_valid() and filters.is_valid()):
         messages.error(request, _("Nothing was deleted: choose again what shall go."))
         return redirect(_address(filters))

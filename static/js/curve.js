@@ -49,9 +49,10 @@ function smoothed(values, phases, weight) {
   });
 }
 
-/** Returns 1, 2 and 5 times the powers of ten between two numbers. */
+/** Returns 1, 2 and 5 times the powers of ten between two numbers above zero. */
 function logarithmicSplits(low, high) {
   const splits = [];
+  if (!(low > 0)) return splits;
   for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power += 1) {
     for (const factor of [1, 2, 5]) {
       const split = Number(`${factor}e${power}`);
@@ -161,7 +162,7 @@ class Curve {
       points: { show: false },
     });
     const logarithm = {
-      scale: { distr: 3, range: (_chart, low, high) => [low * 0.9, high * 1.1] },
+      scale: { distr: 3, range: (_chart, low, high) => (low > 0 ? [low * 0.9, high * 1.1] : [0.1, 1]) } /* no values: low is null */,
       axis: { splits: (_chart, _axis, low, high) => logarithmicSplits(low, high), filter: (_chart, splits) => splits },
     };
     return {

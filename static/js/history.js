@@ -3,9 +3,9 @@
  * Without this module the boxes and buttons work as plain form controls, and days are those of the site's zone.
  */
 
-const zone = document.querySelector("[data-time-zone]");
+const zone = document.querySelector("input[data-time-zone]");
 if (zone) {
-  zone.value = Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
+  zone.value = document.documentElement.dataset.timeZone ?? Intl.DateTimeFormat().resolvedOptions().timeZone ?? "";
   // Only days need it, and an address without it is shorter.
   zone.form.addEventListener("submit", () => {
     for (const field of zone.form.elements) field.disabled = field.name && !field.value;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import pytest
@@ -49,6 +50,18 @@ def shoot(page: Page, name: str) -> None:
     if SHOTS:
         page.wait_for_load_state("networkidle")
         page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+
+
+def test_days_are_those_of_the_chosen_time_zone(page: Page, ada: User) -> None:
+    ada.time_zone = "Pacific/Auckland"
+    ada.save()
+    sign_in(page, "ada", PASSWORD)
+    page.goto("/history/")
+    expect(page.get_by_label("Choose this page")).to_be_visible()
+    page.get_by_text("Model, way, days, confidence").click()
+    page.locator("#id_day_from").fill("2020-01-01")
+    page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile("zone=Pacific%2FAuckland"))
 
 
 def test_filters_are_kept_in_the_address_through_pages_and_back(page: Page, ada: User) -> None:

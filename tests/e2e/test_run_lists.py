@@ -162,6 +162,16 @@ def test_scale_and_smoothing_change_the_lines_and_stay_in_the_address(page: Page
     expect(page.get_by_label("Smoothing")).to_have_value("0.8")
 
 
+def test_a_logarithmic_scale_of_no_values_is_an_empty_chart(page: Page, ada: User, dataset: Dataset) -> None:
+    runs = run_with_epochs(dataset, 2.0, 1.0), run_with_epochs(dataset, 1.5, 0.5)
+    for run in runs:
+        run.epochs.update(validation_loss=None)
+    sign_in(page, "ada", PASSWORD)
+    page.goto(f"/training/compare/?run={runs[0].pk}&run={runs[1].pk}&scale=log")
+    expect(page.locator("[data-curves]")).to_have_attribute("data-points", "4")
+    assert page.evaluate("1 + 1") == 2  # the page still answers
+
+
 def test_the_comparison_follows_a_run_at_work(page: Page, ada: User, dataset: Dataset) -> None:
     running, ended = run_with_epochs(dataset, 2.0, status=JobStatus.RUNNING), run_with_epochs(dataset, 1.0)
     sign_in(page, "ada", PASSWORD)

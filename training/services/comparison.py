@@ -158,7 +158,9 @@ def _compare_figures(
         figure(name, [run.metrics.get(name) for run in runs], more_is_better=better if same_test else None)
         for name, better in _TEST_FIGURES.items()
     ]
-    validated = [phases[run.pk][-1]["best"] if run.pk in phases else None for run in runs]
+    # What the first of two phases reached, it reached on images of another dataset.
+    bests = [{row["phase"]: row["best"] for row in phases.get(run.pk, ())} for run in runs]
+    validated = [best.get(max(run.epochs_by_phase)) for run, best in zip(runs, bests, strict=True)]
     return (
         *tested,
         figure("validation_accuracy", validated, more_is_better=True if same_test else None),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from django.db.models import F, Q
@@ -69,8 +69,8 @@ def find_runs(*, among: TrainingRunQuerySet, wanted: WantedRuns) -> TrainingRunQ
         "owner__username": wanted.owner,
     }
     bounds = {
-        "requested_at__date__gte": wanted.since,
-        "requested_at__date__lte": wanted.until,
+        "requested_at__gte": wanted.since and _midnight(wanted.since),
+        "requested_at__lt": wanted.until and _midnight(wanted.until + timedelta(days=1)),
         "version__test_accuracy__gte": wanted.least_accuracy,
         "version__test_accuracy__lte": wanted.most_accuracy,
     }
@@ -84,6 +84,10 @@ def sort_runs(*, runs: TrainingRunQuerySet, by: str) -> TrainingRunQuerySet:
     column = F(_COLUMNS[by.removeprefix("-")])
     order: OrderBy = column.desc(nulls_last=True) if by.startswith("-") else column.asc(nulls_last=True)
     return runs.order_by(order, "-pk")
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, tzinfo=UTC)
 
 
 def _matches(text: str) -> Q:

@@ -32,7 +32,7 @@ class _Picture:
 class VersionAnswersView(PageAccessMixin, DetailView[ModelVersion]):
     """Test images of one class that a version took for a class, or why they cannot be shown."""
 
-    permission_required = "training.view_modelversion"
+    permission_required = ("training.view_modelversion", "training.view_dataset")
     template_name = "training/version_answers.html"
     context_object_name = "version"
     queryset = ModelVersion.objects.all()
@@ -81,7 +81,7 @@ class VersionAnswersView(PageAccessMixin, DetailView[ModelVersion]):
 
 def _read_page(text: str) -> int:
     """Return the number of a page, or raise 404 for what is none."""
-    if not (text.isascii() and text.isdecimal() and 1 <= int(text[:9]) <= _LAST_PAGE):
+    if not (text.isascii() and text.isdecimal() and len(text) < 6 and 1 <= int(text) <= _LAST_PAGE):
         raise Http404
     return int(text)
 

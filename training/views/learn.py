@@ -23,7 +23,7 @@ from training.views.queries import newest_cifar10
 _WHAT: Final[dict[str, Promise]] = {
     "plain": _("The compact network at full width, trained plainly"),
     "fast": _("Recipe fast: half as wide, smaller batches, crops that grow"),
-    "quarter_hour": _("Recipe accurate, shortened: the best of a quarter of an hour"),
+    "quarter_hour": _("Recipe accurate, changed: the best of a quarter of an hour"),
     "champion": _("Recipe accurate: the model that ships"),
     "one_phase": _("The compact network, from these images alone"),
     "two_phases": _("The same after a first phase on other labelled images"),

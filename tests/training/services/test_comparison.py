@@ -85,6 +85,17 @@ def test_the_best_validated_epoch_is_one_of_the_last_phase(dataset: Dataset) -> 
     assert comparison.epochs == (4, 3, 0)
 
 
+def test_what_the_first_phase_reached_elsewhere_is_not_compared(dataset: Dataset) -> None:
+    transfer = make_transfer_run(dataset=dataset)
+    transfer.epochs.filter(phase=1).update(validation_accuracy=0.9)
+    transfer.epochs.filter(phase=2).delete()
+    plain = finished(dataset)
+    EpochMetricFactory.create(run=plain, validation_accuracy=0.7)
+    comparison = compare_runs(numbers=[transfer.pk, plain.pk])
+    [validated] = [figure for figure in comparison.figures if figure.name == "validation_accuracy"]
+    assert validated == ComparedFigure("validation_accuracy", (None, 0.7), frozenset())
+
+
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_too_few_and_too_many_are_refused(dataset: Dataset, count: int) -> None:
     numbers = [run.pk for run in TrainingRunFactory.create_batch(count, dataset=dataset)]

@@ -49,6 +49,13 @@ def indices(person: Person, version: ModelVersion, label: int, answer: int, **qu
     return [picture.index for picture in person.get(address(version, label, answer), query).context["pictures"]]
 
 
+def test_who_may_not_see_datasets_sees_none_of_their_images(version: ModelVersion, dataset: Dataset) -> None:
+    keep_answers(version=version, dataset=dataset, answers=ANSWERS)
+    person = Person("user")
+    assert person.get(address(version, 0, 1)).status_code == 403
+    assert "/answers/" not in person.get(reverse("version", args=[version.pk])).content.decode()
+
+
 def test_a_cell_leads_to_its_images(person: Person, version: ModelVersion, dataset: Dataset) -> None:
     keep_answers(version=version, dataset=dataset, answers=ANSWERS)
     assert indices(person, version, 0, 1) == [1, 2]

@@ -37,14 +37,14 @@ class Command(BaseCommand):
         arguments += ["--tta"] if options["tta"] else []
         arguments += ["--threads", str(settings.TRAINING_THREADS)] if settings.TRAINING_THREADS else []
         report = run_engine("evaluate", *arguments, display=display)["report"]
+        if options["json"]:
+            self.stdout.write(json.dumps({"version": str(version), **report}))
+        else:
+            display.show_line(f"{version} on the {dataset.test_count:,} test images of {dataset.name}")
+            for line in describe_evaluation(report):
+                display.show_line(line)
         try:
             keep_answers(version=version, dataset=dataset, answers=report["answers"])
         except OSError as error:
             message = f"The answers could not be kept: {error.strerror}."
             raise CommandError(message) from error
-        if options["json"]:
-            self.stdout.write(json.dumps({"version": str(version), **report}))
-            return
-        display.show_line(f"{version} on the {dataset.test_count:,} test images of {dataset.name}")
-        for line in describe_evaluation(report):
-            display.show_line(line)
