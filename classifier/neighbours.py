@@ -10,12 +10,14 @@ features as in Sun et al. 2022, arXiv 2204.06507.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ from classifier.activation_maps import NoActivationMapError, load_explainer, see
 from classifier.models import Prediction
 from training.models import Dataset, ModelVersion
 from training.storage import DRAFTS, artifacts
+
+logger = logging.getLogger(__name__)
 
 BANK_IMAGES: Final = 5_000
 """Images of a bank where nobody says otherwise: 15 s to make for the shipped model, 2 MB."""
@@ -128,13 +132,17 @@ def find_neighbours(prediction: Prediction, *, count: int = SHOWN) -> Neighbours
         bank = _read(_path(version), _path(version).stat().st_mtime_ns)
     except FileNotFoundError:
         return None
+    except (BadZipFile, KeyError, ValueError) as error:
+        logger.warning("The bank of model version %s cannot be read, make it anew: %s", version, error)
+        return None
     dataset = Dataset.objects.filter(sha256=bank.dataset_sha256).first()
     if pixels is None or dataset is None:
         return None
     try:
         similarities = bank.vectors @ load_explainer(version).describe(pixels).astype(np.float32)
         pictures, labels = _training_array(dataset, "images"), _training_array(dataset, "labels")
-    except (NoActivationMapError, OSError):
+    except (NoActivationMapError, OSError, ValueError) as error:
+        logger.warning("The images of %s cannot be compared with: %s", dataset, error)
         return None
     nearest = np.argsort(-similarities, kind="stable")[:count]
     return Neighbours(

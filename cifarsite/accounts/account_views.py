@@ -6,7 +6,9 @@ from typing import Any, cast
 
 from allauth.account.models import EmailAddress
 from allauth.core import ratelimit
+from allauth.mfa.models import Authenticator
 from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
@@ -49,7 +51,10 @@ def account(request: HttpRequest) -> HttpResponse:
 
 def _say_saved(user: User) -> HttpResponse:
     response = redirect("account")
-    remember_language(response, user)
+    if user.language:
+        remember_language(response, user)
+    else:
+        response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)  # or the one chosen before would go on
     return response
 
 
@@ -62,7 +67,7 @@ def _show(request: HttpRequest, *, status: int = 200, **context: object) -> Http
         "webhook_form": WebhookForm(initial={"url": webhook.url if webhook else ""}),
         "groups": [GROUP_NAMES.get(name, name) for name in sorted(user.groups.values_list("name", flat=True))],
         "address": EmailAddress.objects.filter(user=user).order_by("-primary", "pk").first(),
-        "is_mfa_enabled": is_mfa_enabled(user),
+        "is_mfa_enabled": is_mfa_enabled(user, [Authenticator.Type.TOTP]),
     }
     return render(request, "accounts/account.html", {**known, **context}, status=status)
 

@@ -93,3 +93,15 @@ class SecondFactorAdmin(ReadOnlyAdmin[Authenticator]):
     def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
         """Let those delete it who may."""
         return admin.ModelAdmin.has_delete_permission(self, request, obj)
+
+    def delete_model(self, request: HttpRequest, obj: Authenticator) -> None:
+        """Delete it, and recovery codes that are left alone, which open nothing any more."""
+        super().delete_model(request, obj)
+        left = Authenticator.objects.filter(user=obj.user)
+        if not left.exclude(type=Authenticator.Type.RECOVERY_CODES).exists():
+            left.delete()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Authenticator]) -> None:
+        """Delete each like one."""
+        for authenticator in queryset:
+            self.delete_model(request, authenticator)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from cifarsite.accounts.groups import ADMINISTRATOR
 from cifarsite.accounts.models import User
 from classifier.history import delete_wanted
-from classifier.models import BatchItem, BatchJob, Original
+from classifier.models import BatchItem, BatchJob
 from classifier.querysets import Wanted
 from training.exceptions import ServiceError
 from training.job_kinds import job_models
@@ -40,20 +40,23 @@ def is_last_administrator(user: User) -> bool:
 def delete_account(*, user: User) -> None:
     """Delete a person's account and data: history with pictures and files, batches, tokens, notifications, sessions.
 
-    Their live jobs are cancelled. Runs, imports, datasets and model versions are shared, and stay without an owner;
-    so do the entries of their histories. Batches are private, and go with their histories and archives.
+    Their live jobs are cancelled. The history goes in many transactions, so that others write in between; a deletion
+    that is cut short there goes on when it is asked for again. Runs, imports, datasets and model versions are shared,
+    and stay without an owner; so do the entries of their histories. Batches are private, and go with their histories
+    and archives.
 
     Raises:
         LastAdministratorError: nobody would be left to look after the site.
     """
     with transaction.atomic():
+        _hold_jobs(user)
         _require_successor(user)
         for model in job_models():
             for pk in model.objects.active().filter(owner=user).values_list("pk", flat=True):
                 model.request_cancel(pk, by=user)
+    _delete_history(user)
     with transaction.atomic():
-        for model in job_models():  # before the account: a worker that ends one holds the job, then asks for its owner
-            list(model.objects.select_for_update().filter(owner=user).order_by("pk").values_list("pk"))
+        _hold_jobs(user)
         _require_successor(user)
         for archive in BatchJob.objects.filter(owner=user).exclude(archive="").values_list("archive", flat=True):
             transaction.on_commit(partial(drop_upload, archive))
@@ -63,6 +66,12 @@ def delete_account(*, user: User) -> None:
     _end_sessions(user_pk=str(pk))
 
 
+def _hold_jobs(user: User) -> None:
+    """Hold a person's jobs before their account: a worker that ends one holds the job, then asks for its owner."""
+    for model in job_models():
+        list(model.objects.select_for_update().filter(owner=user).order_by("pk").values_list("pk"))
+
+
 def _require_successor(user: User) -> None:
     """Hold the administrators' rows, so that two cannot leave at the same moment, and the account's own.
 
@@ -70,7 +79,7 @@ def _require_successor(user: User) -> None:
         LastAdministratorError: they are the only one.
     """
     held = Q(pk__in=administrators().values("pk")) | Q(pk=user.pk)
-    list(User.objects.select_for_update().filter(held).order_by("pk").values_list("pk"))
+    list(User.objects.select_for_update(no_key=True).filter(held).order_by("pk").values_list("pk"))
     if is_last_administrator(user):
         raise LastAdministratorError(
             _("You are the only administrator. Make somebody else one first, or nobody could look after the site.")
@@ -78,12 +87,15 @@ def _require_successor(user: User) -> None:
 
 
 def _delete_private_rows(user: User) -> None:
-    """Delete the large tables' rows in few statements; the rest goes with the account's row."""
+    """Delete batches, and what was classified since the history went; the rest goes with the account's row."""
     batches = BatchJob.objects.filter(owner=user)
     Transition.objects.filter(job_kind=BatchJob.kind(), job_pk__in=batches.values("pk")).delete()
     BatchItem.objects.filter(batch__in=batches).delete()
     batches.delete()
-    Original.objects.filter(prediction__owner=user).delete()
+    _delete_history(user)
+
+
+def _delete_history(user: User) -> None:
     while delete_wanted(owner=user, wanted=Wanted())[1]:
         pass
 

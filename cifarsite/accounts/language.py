@@ -9,7 +9,7 @@ from cifarsite.accounts.models import User
 
 
 def remember_language(response: HttpResponse, user: User) -> None:
-    """Let this browser get its pages in the language that its person chose."""
+    """Let this browser get its pages in the language that its person chose, if they chose one."""
     if user.language:
         response.set_cookie(
             settings.LANGUAGE_COOKIE_NAME,

@@ -7,6 +7,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from allauth.account.models import EmailAddress
 from django.core.serializers.json import DjangoJSONEncoder
@@ -111,6 +112,7 @@ def _profile(owner: User) -> dict[str, Any]:
         "username": owner.username,
         "first_name": owner.first_name,
         "last_name": owner.last_name,
+        "email": owner.email or None,
         "addresses": [{"email": row.email, "confirmed": row.verified, "primary": row.primary} for row in addresses],
         "groups": sorted(owner.groups.values_list("name", flat=True)),
         "joined": owner.date_joined,
@@ -118,7 +120,7 @@ def _profile(owner: User) -> dict[str, Any]:
         "language": owner.language or None,
         "time_zone": owner.time_zone or None,
         "wants_mail": owner.wants_mail,
-        "webhook": webhook.url if webhook else None,
+        "webhook": urlsplit(webhook.url).hostname if webhook else None,
     }
 
 

@@ -22,6 +22,7 @@ SIGNATURE: Final = "Cifarsite-Signature"
 DELIVERY: Final = "Cifarsite-Delivery"
 _SECONDS: Final = 5.0  # to connect, and again for each wait for an answer
 _PORTS: Final = {"http": 80, "https": 443}
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an IPv4 address
 
 
 class WebhookError(Exception):
@@ -38,19 +39,30 @@ def check_address(url: str) -> None:
     Raises:
         AddressRefusedError: it may not.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in _PORTS or not parts.hostname or parts.username or parts.password:
+    host = _host_of(url)
+    parts = urlsplit(url) if host else None
+    if parts is None or parts.scheme not in _PORTS or parts.username or parts.password:
         example = "https://example.org/hook"
         message = _("Give an address such as %(example)s, without a password in it.") % {"example": example}
         raise AddressRefusedError(message)
     try:
-        literal = ipaddress.ip_address(parts.hostname)
+        literal = ipaddress.ip_address(host)
     except ValueError:
-        is_local = parts.hostname == "localhost" or parts.hostname.endswith((".localhost", ".local", ".internal"))
+        is_local = host == "localhost" or host.endswith((".localhost", ".local", ".internal"))
     else:
         is_local = not _is_public(literal)
     if is_local and not settings.WEBHOOKS_PRIVATE:
         raise AddressRefusedError(_("This address is in a private network; this site posts to public addresses only."))
+
+
+def _host_of(url: str) -> str:
+    """Return the host of an address that a request can be made of: in ASCII, with a possible port; else ""."""
+    try:
+        parts = urlsplit(url)
+        is_possible = url.isascii() and parts.port != 0
+    except ValueError:  # a port that is no number, or beyond 65535
+        return ""
+    return (parts.hostname or "") if is_possible else ""
 
 
 def post_notice(webhook: Webhook, notice: Notice, *, delivery: int) -> None:
@@ -130,5 +142,15 @@ def _resolve(parts: SplitResult) -> str:
 
 
 def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return bool(mapped.is_global and not mapped.is_multicast)
+    """Whether an address is of the open internet; one that stands for another is judged by that one."""
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.ipv4_mapped is not None:
+            return _is_public(address.ipv4_mapped)
+        if address in _NAT64:
+            return _is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.is_site_local or address.is_reserved:
+            return False
+        inner = [address.sixtofour, *(address.teredo or ())]
+        if not all(_is_public(each) for each in inner if each is not None):
+            return False
+    return address.is_global and not address.is_multicast

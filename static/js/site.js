@@ -1,8 +1,16 @@
 /** What every page does: the theme button, moments in the reader's time zone, wide tables, words when the connection is lost. */
 
 const language = document.documentElement.lang || "en";
-const timeZone = document.documentElement.dataset.timeZone; // the person's choice; without one the browser's own
-const moments = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone });
+const moments = momentsIn(document.documentElement.dataset.timeZone); // the person's choice; without one the browser's own
+
+function momentsIn(timeZone) {
+  try {
+    return new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short", timeZone });
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // a time zone newer than this browser
+    return momentsIn(undefined);
+  }
+}
 
 function localTimes(root) {
   for (const element of root.querySelectorAll("time[data-local-time]")) {

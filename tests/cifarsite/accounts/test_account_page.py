@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
 from django.conf import LazySettings
 from django.core import mail
@@ -55,6 +56,13 @@ def test_language_and_zone_are_stored_and_used() -> None:
     html = person.get("/account/").content.decode()
     assert '<html lang="fr"' in html
     assert 'data-time-zone="Europe/Paris"' in html
+
+
+def test_no_choice_of_language_is_the_browsers_again() -> None:
+    person = Person("user")
+    person.post("/account/", {"language": "fr", "time_zone": ""})
+    person.post("/account/", {"language": "", "time_zone": ""})
+    assert '<html lang="en"' in person.get("/account/").content.decode()
 
 
 def test_the_language_follows_to_another_browser() -> None:
@@ -186,6 +194,14 @@ def test_it_is_switched_off_by_whoever_switched_it_on() -> None:
     assert "Switch it off" in text_of(client.get("/accounts/2fa/"))
     client.post("/accounts/2fa/totp/deactivate/")
     assert "Set it up" in text_of(client.get("/accounts/2fa/"))
+
+
+def test_a_second_factor_that_is_deleted_in_the_panel_leaves_no_codes(admin_client: Client) -> None:
+    client = proven()
+    set_up(client)
+    [key] = Authenticator.objects.filter(type=Authenticator.Type.TOTP)
+    admin_client.post(f"/admin/mfa/authenticator/{key.pk}/delete/", {"post": "yes"})
+    assert not Authenticator.objects.exists()
 
 
 # --- Too often, and mails in French -----------------------------------------------------------------------------------

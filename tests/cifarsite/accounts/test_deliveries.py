@@ -211,12 +211,27 @@ def test_an_address_that_does_not_answer_is_a_fault(
         "http://db.internal/",
         "https://user:password@example.org/",
         "ftp://example.org/",
+        "https://example.org:99999/",
+        "https://exämple.org/",
+        "http://[fe80::1/",
+        "http://[fec0::1]/",
+        "http://[::7f00:1]/",
+        "http://[2002:7f00:1::]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
     ],
 )
 def test_private_and_strange_addresses_are_refused(url: str, settings: LazySettings) -> None:
     settings.WEBHOOKS_PRIVATE = False
     with pytest.raises(AddressRefusedError):
         check_address(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.org:8443/hook", "http://[2606:4700:4700::1111]/", "http://[64:ff9b::808:808]/"]
+)
+def test_public_addresses_are_taken(url: str, settings: LazySettings) -> None:
+    settings.WEBHOOKS_PRIVATE = False
+    check_address(url)
 
 
 def test_a_name_that_leads_into_a_private_network_is_not_posted_to(
