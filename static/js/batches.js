@@ -57,11 +57,13 @@ function take(files) {
 }
 
 for (const input of form.querySelectorAll("input[type=file]")) {
-  input.addEventListener("change", () => {
+  const takeChosen = () => {
     const files = [...input.files];
     input.value = ""; // the same file may be chosen again
     take(files);
-  });
+  };
+  input.addEventListener("change", takeChosen);
+  takeChosen(); // before this module was there
 }
 form.addEventListener("submit", (event) => event.preventDefault());
 

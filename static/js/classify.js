@@ -124,13 +124,6 @@ function take(files) {
   for (const [card, file] of cards) enqueue(card, file);
 }
 
-for (const input of form.querySelectorAll("input[type=file]")) {
-  input.addEventListener("change", () => {
-    take(input.files);
-    input.value = ""; // the same picture may be chosen again
-  });
-}
-
 form.addEventListener("submit", (event) => event.preventDefault());
 
 if (keep) {
@@ -146,6 +139,15 @@ if (keep) {
       /* the same */
     }
   });
+}
+
+for (const input of form.querySelectorAll("input[type=file]")) {
+  const takeChosen = () => {
+    take(input.files);
+    input.value = ""; // the same picture may be chosen again
+  };
+  input.addEventListener("change", takeChosen);
+  takeChosen(); // before this module was there
 }
 
 const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
