@@ -188,7 +188,11 @@ CELERY_TASK_IGNORE_RESULT = True  # the database is the truth
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}, "classifier.execute_*": {"queue": "inference"}}
+CELERY_TASK_ROUTES = {
+    "training.execute_evaluation": {"queue": "inference"},  # an exact name goes before patterns
+    "training.execute_*": {"queue": "training"},
+    "classifier.execute_*": {"queue": "inference"},
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000

@@ -14,10 +14,10 @@ from classifier.batches.work import BatchWork, ModelGoneError, find_champion
 from classifier.inference import ModelNotReady
 from classifier.models import BatchJob
 from classifier.querysets import BatchJobQuerySet
-from training.choices import Reason
-from training.devices import hold_place
+from training.choices import QueueName, Reason
+from training.devices import INFERENCE_PLACE, hold_place
 from training.exceptions import FenceLostError
-from training.runner import carry_out, describe_os_error, ring_for_next
+from training.runner import carry_out, describe_os_error, ring_for_queue
 from training.stopping import StopSignals
 from training.supervisor import TIMINGS, Timings
 
@@ -41,16 +41,16 @@ def execute_batch(pk: int, *, timings: Timings = TIMINGS) -> None:
 def execute_next_batch(*, timings: Timings = TIMINGS) -> None:
     """Carry out the batch whose turn it is, whichever it was that somebody rang for.
 
-    One at a time on a machine: it uses every core, and the worker's other process is there for what is short. Whoever
-    is at one rings for the next.
+    One at a time on a machine, evaluations included: it uses every core, and the worker's other process is there for
+    what is short. Whoever is at one rings for the next.
     """
-    with hold_place("batch") as is_free:
+    with hold_place(INFERENCE_PLACE) as is_free:
         if not is_free:
             return
         pks = _takeable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]
         if not any(carry_out(BatchJob, pk, _work(timings)) for pk in pks):
             return
-    ring_for_next(BatchJob)
+    ring_for_queue(QueueName.INFERENCE)
 
 
 def _takeable() -> BatchJobQuerySet:

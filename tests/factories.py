@@ -23,7 +23,7 @@ from tests.tiny_model import build_package, picture
 from training.choices import TERMINAL_STATUSES, ImportSource, JobStatus, ModelState
 from training.engine.config import TrainConfig
 from training.engine.constants import CIFAR10_CLASS_KEYS
-from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, TrainingRun
+from training.models import Dataset, DatasetImport, EpochMetric, Evaluation, ModelVersion, TrainingRun
 from training.registry import register_package
 
 declare: Any = factory  # it says that it is typed, and is not
@@ -235,6 +235,21 @@ class ModelVersionFactory(DjangoModelFactory[ModelVersion]):
     def _next_number(cls) -> int:
         ModelVersionFactory._number += 1
         return ModelVersionFactory._number
+
+
+class EvaluationFactory(JobFactory):
+    """A queued evaluation of a version on a dataset with its classes."""
+
+    class Meta:
+        model = Evaluation
+
+    version = declare.SubFactory(ModelVersionFactory)
+    dataset = declare.LazyAttribute(
+        lambda row: DatasetFactory.create(
+            manifest=dataset_manifest("evaluated", class_keys=row.version.class_keys),
+            sha256=row.version.manifest["dataset"]["sha256"],
+        )
+    )
 
 
 class PredictionFactory(DjangoModelFactory[Prediction]):

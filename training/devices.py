@@ -22,6 +22,9 @@ from django.conf import settings
 
 _NVIDIA_SMI_SECONDS: Final = 5.0
 
+INFERENCE_PLACE: Final = "inference"
+"""For `hold_place`: batches and evaluations use every core, so that a machine does one of them at a time."""
+
 logger = logging.getLogger(__name__)
 
 

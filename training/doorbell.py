@@ -13,6 +13,7 @@ from kombu.exceptions import OperationalError
 
 EXECUTE_RUN: Final = "training.execute_run"
 EXECUTE_IMPORT: Final = "training.execute_import"
+EXECUTE_EVALUATION: Final = "training.execute_evaluation"
 MIRROR_RUN: Final = "training.mirror_run"
 MIRROR_CHAMPION: Final = "training.mirror_champion"
 SWEEP: Final = "training.sweep"

@@ -207,6 +207,8 @@ MARKED: Final = frozenset(
         gettext_noop("calibrating"),
         gettext_noop("evaluating on the test split"),
         gettext_noop("answering images of no class"),
+        gettext_noop("looking at training images"),
+        gettext_noop("arranging the map"),
         gettext_noop("exporting"),
         gettext_noop("sealing the package"),
         gettext_noop("Writing the dataset"),

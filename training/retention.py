@@ -22,8 +22,19 @@ from django.db.models.functions import Now
 from training.checkpoints import CheckpointName, find_earlier, parse_location
 from training.choices import TERMINAL_STATUSES
 from training.job_kinds import forget_upload, is_named_upload, job_models, named_uploads
-from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
-from training.storage import CHECKPOINTS, DATASETS, DRAFTS, IMPORTS, MODELS, RUNS, UPLOADS, Stored, artifacts
+from training.models import Dataset, DatasetImport, Evaluation, ModelVersion, TrainingRun
+from training.storage import (
+    CHECKPOINTS,
+    DATASETS,
+    DRAFTS,
+    EVALUATIONS,
+    IMPORTS,
+    MODELS,
+    RUNS,
+    UPLOADS,
+    Stored,
+    artifacts,
+)
 from training.store import describe, is_remote, list_stored, remove, remove_local
 
 DAY_SECONDS: Final = 86_400.0
@@ -82,7 +93,7 @@ def find_removable(*, older_than_days: int | None = None) -> list[Removable]:
 
 
 def find_orphans(*, older_than_seconds: float) -> list[Removable]:
-    """Return the datasets, packages, uploads and checkpoints of which no row knows.
+    """Return the datasets, packages, evaluations, uploads and checkpoints of which no row knows.
 
     Args:
         older_than_seconds: Younger ones may be in the making.
@@ -108,10 +119,11 @@ def clean(*, older_than_days: int | None = None) -> list[Removable]:
 
 
 def _find_unnamed() -> Iterator[tuple[Removable, float]]:
-    """Datasets, packages and uploads that no row names, with their age in seconds."""
+    """Datasets, packages, evaluations and uploads that no row names, with their age in seconds."""
     named = {
         DATASETS: (set(Dataset.objects.values_list("location", flat=True)), "no dataset names it"),
         MODELS: (set(ModelVersion.objects.values_list("location", flat=True)), "no model version names it"),
+        EVALUATIONS: (set(Evaluation.objects.values_list("location", flat=True)), "no evaluation names it"),
         UPLOADS: (named_uploads(), "no job names it"),
     }
     for folder, (locations, why) in named.items():

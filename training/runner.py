@@ -11,14 +11,16 @@ from typing import Final, TypeVar
 
 from django.db import transaction
 
-from training.choices import JobStatus, Reason
-from training.devices import HeldDevices, fits_this_machine, hold_devices
+from training.choices import JobStatus, QueueName, Reason
+from training.devices import INFERENCE_PLACE, HeldDevices, fits_this_machine, hold_devices, hold_place
 from training.doorbell import ring
+from training.evaluation_work import EvaluationWork
 from training.exceptions import FenceLostError
 from training.import_work import ImportWork
+from training.job_kinds import job_models
 from training.job_log import bind_job
 from training.jobs import Job
-from training.models import DatasetImport, TrainingRun
+from training.models import DatasetImport, Evaluation, TrainingRun
 from training.recording import Listener, ignore_event
 from training.run_work import RunWork
 from training.stopping import worker_stopping
@@ -73,21 +75,40 @@ def execute_import(pk: int, *, listener: Listener = ignore_event, timings: Timin
         listener: Told about every event of the engine.
         timings: The supervisor's patience.
     """
-
-    def work(job: DatasetImport) -> None:
-        execute(job, ImportWork(job, listener=listener), timings=timings)
-
-    carry_out(DatasetImport, pk, work)
+    carry_out(DatasetImport, pk, lambda job: execute(job, ImportWork(job, listener=listener), timings=timings))
 
 
 def execute_next_import() -> None:
     """Carry out the import whose turn it is, whichever it was that somebody rang for."""
-    for pk in DatasetImport.objects.claimable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]:
-        if carry_out(
-            DatasetImport, pk, lambda job: execute(job, ImportWork(job, listener=ignore_event), timings=TIMINGS)
-        ):
-            break
+    _carry_out_next(DatasetImport, lambda job: execute(job, ImportWork(job, listener=ignore_event), timings=TIMINGS))
     ring_for_next(DatasetImport)
+
+
+def execute_evaluation(pk: int, *, listener: Listener = ignore_event, timings: Timings = TIMINGS) -> None:
+    """Carry out evaluation `pk` if it still waits for somebody; a message that came twice changes nothing.
+
+    Args:
+        pk: The evaluation.
+        listener: Told about every event of the engine.
+        timings: The supervisor's patience.
+    """
+    carry_out(Evaluation, pk, lambda job: execute(job, EvaluationWork(job, listener=listener), timings=timings))
+
+
+def execute_next_evaluation(*, timings: Timings = TIMINGS) -> None:
+    """Carry out the evaluation whose turn it is, unless something else uses all of this machine's cores."""
+    with hold_place(INFERENCE_PLACE) as is_free:
+        if not is_free or not _carry_out_next(
+            Evaluation, lambda job: execute(job, EvaluationWork(job, listener=ignore_event), timings=timings)
+        ):
+            return
+    ring_for_queue(QueueName.INFERENCE)
+
+
+def _carry_out_next(model: type[_JobT], work: Callable[[_JobT], None]) -> bool:
+    """Do the work of the first of a kind of jobs that is to be had; returns whether there was one."""
+    pks = model.objects.claimable().in_turn().values_list("pk", flat=True)[:_CANDIDATES]
+    return any(carry_out(model, pk, work) for pk in pks)
 
 
 def _train(devices: HeldDevices, *, listener: Listener, timings: Timings) -> Callable[[TrainingRun], None]:
@@ -112,6 +133,13 @@ def carry_out(model: type[_JobT], pk: int, work: Callable[[_JobT], None]) -> boo
         with bind_job(job):
             work(job)
     return job is not None
+
+
+def ring_for_queue(queue: QueueName) -> None:
+    """Wake a worker for the next job of each kind that waits in a queue: the place that they share is free again."""
+    for model in job_models():
+        if model.queue == queue:
+            ring_for_next(model)
 
 
 def ring_for_next(model: type[Job]) -> None:

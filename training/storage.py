@@ -13,6 +13,7 @@ RUNS: Final = "runs"  # <run>/<fence>/: configuration, checkpoints, draft of the
 IMPORTS: Final = "imports"  # <import>/<fence>/: a dataset being made
 DATASETS: Final = "datasets"  # <import>-<fence>/: a dataset
 MODELS: Final = "models"  # <sha256>/: a model package
+EVALUATIONS: Final = "evaluations"  # <evaluation>-<fence>/: what a version answers and sees of a dataset
 UPLOADS: Final = "uploads"  # archives waiting for their import
 CHECKPOINTS: Final = "checkpoints"  # runs/<run>/<fence>/checkpoints/step-<step>/
 DRAFTS: Final = ".drafts"  # <random>/: what is being copied or downloaded, never read by anybody else

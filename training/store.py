@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, cast
 from django.conf import settings
 from django.core.files.storage import storages
 
-from training.storage import CHECKPOINTS, DATASETS, DRAFTS, INDEX, MODELS, RUNS, UPLOADS, Stored, artifacts
+from training.storage import CHECKPOINTS, DATASETS, DRAFTS, EVALUATIONS, INDEX, MODELS, RUNS, UPLOADS, Stored, artifacts
 
 if TYPE_CHECKING:
     from training.remote_store import RemoteStore
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _PATTERNS: Final = {
     DATASETS: "*",
     MODELS: "*",
+    EVALUATIONS: "*",
     UPLOADS: "*",
     RUNS: f"*/*/{CHECKPOINTS}/step-*",
 }
@@ -130,7 +131,7 @@ def list_stored(folder: str, *, under: str = "") -> list[Stored]:
     """Return what the store has in one of its folders, what was published by halves included.
 
     Args:
-        folder: `datasets`, `models`, `uploads` or `runs` (of which the checkpoints are listed).
+        folder: `datasets`, `models`, `evaluations`, `uploads` or `runs` (of which the checkpoints are listed).
         under: Beginning of the names wanted, such as a run's number and a slash.
 
     Raises:

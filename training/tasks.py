@@ -4,7 +4,7 @@ from celery import shared_task
 
 from training import mirror, retention, runner, sweeper, workers
 from training.canary import complete_canary
-from training.doorbell import CLEAN, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
+from training.doorbell import CLEAN, EXECUTE_EVALUATION, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, MIRROR_RUN, SWEEP
 from training.models import IdempotencyKey
 from training.schedule import CANARY_TASK
 from training.tracking import MlflowUnavailableError
@@ -22,6 +22,12 @@ def execute_run(pk: int) -> None:
 def execute_import(pk: int) -> None:
     """Carry out the import whose turn it is; mostly it is import `pk`, for which somebody rang."""
     runner.execute_next_import()
+
+
+@shared_task(name=EXECUTE_EVALUATION)
+def execute_evaluation(pk: int) -> None:
+    """Carry out the evaluation whose turn it is; mostly it is evaluation `pk`, for which somebody rang."""
+    runner.execute_next_evaluation()
 
 
 @shared_task(name=MIRROR_RUN, throws=(MlflowUnavailableError,))

@@ -32,6 +32,8 @@ _PERMISSIONS: dict[str, list[str]] = {
         "training.add_trainingrun",
         "training.view_epochmetric",
         "training.view_promotion",
+        "training.view_evaluation",
+        "training.add_evaluation",
         "training.export_modelversion",
     ],
     OPERATOR: [

@@ -35,7 +35,7 @@ class NotificationQuerySerializer(ListQuerySerializer):
 class EndedJobSerializer(serializers.Serializer[Any]):
     """The job that ended."""
 
-    kind = serializers.CharField(help_text="`trainingrun`, `datasetimport` or `batchjob`.")
+    kind = serializers.CharField(help_text="`trainingrun`, `datasetimport`, `evaluation` or `batchjob`.")
     id = serializers.IntegerField()
     name = serializers.CharField()
 

@@ -23,7 +23,12 @@ from training.models import Transition
 DELIVER: Final = "accounts.deliver"
 """Celery's name of what carries one delivery out."""
 
-_PAGES: Final = {"trainingrun": "run", "datasetimport": "import_detail", "batchjob": "batch"}
+_PAGES: Final = {
+    "trainingrun": "run",
+    "datasetimport": "import_detail",
+    "evaluation": "evaluation",
+    "batchjob": "batch",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

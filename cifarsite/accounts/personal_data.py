@@ -27,7 +27,8 @@ from classifier.drawings import draw_pixels
 from classifier.history import class_keys_of, iterate_predictions
 from classifier.models import BatchJob, Original, Prediction
 from classifier.querysets import Wanted
-from training.models import DatasetImport, TrainingRun
+from training.jobs import Job
+from training.models import DatasetImport, Evaluation, TrainingRun
 
 _CHUNK: Final = 200
 _ENDINGS: Final = {"image/jpeg": "jpg"}
@@ -86,6 +87,8 @@ def _entries(owner: User) -> Iterator[_Entry]:
     yield _Entry("notifications.jsonl", _lines(Notification.objects.owned_by(owner), _notices))
     yield _Entry("runs.jsonl", _lines(TrainingRun.objects.filter(owner=owner).select_related("dataset"), _runs))
     yield _Entry("imports.jsonl", _lines(DatasetImport.objects.filter(owner=owner), _imports))
+    evaluations = Evaluation.objects.filter(owner=owner).select_related("dataset")
+    yield _Entry("evaluations.jsonl", _lines(evaluations, _evaluations))
     batches = BatchJob.objects.with_version().owned_by(owner)
     yield _Entry("batches.jsonl", _lines(batches, lambda rows: [batch_body(job) for job in rows]))
     for page in _chunks(batches):
@@ -138,7 +141,20 @@ def _imports(rows: list[DatasetImport]) -> list[dict[str, Any]]:
     return [{**_job(job), **{name: getattr(job, name) for name in own}} for job in rows]
 
 
-def _job(job: TrainingRun | DatasetImport) -> dict[str, Any]:
+def _evaluations(rows: list[Evaluation]) -> list[dict[str, Any]]:
+    own = ("status", "reason", "detail", "with_augmentation", "report")
+    return [
+        {
+            **_job(job),
+            "version": f"v{job.version_id}",
+            "dataset": job.dataset.name,
+            **{name: getattr(job, name) for name in own},
+        }
+        for job in rows
+    ]
+
+
+def _job(job: Job) -> dict[str, Any]:
     moments = ("requested_at", "started_at", "finished_at")
     return {"id": job.pk, **{name: getattr(job, name) for name in moments}}
 

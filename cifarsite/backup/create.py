@@ -13,7 +13,7 @@ from django.utils import timezone
 from cifarsite.backup.archive import ArchiveWriter, BackupError, write_archive
 from cifarsite.backup.rows import dump_rows, list_applied, snapshot
 from training.job_kinds import uploads_in_use
-from training.models import Dataset, ModelVersion, TrainingRun
+from training.models import Dataset, Evaluation, ModelVersion, TrainingRun
 from training.store import fetch, lend
 
 # A run under way replaces its checkpoints; the moment is chosen again when it did so just then.
@@ -71,6 +71,7 @@ def _list_locations() -> tuple[list[str], list[str]]:
     lasting = [
         *Dataset.objects.order_by("pk").values_list("location", flat=True),
         *ModelVersion.objects.order_by("pk").values_list("location", flat=True),
+        *Evaluation.objects.with_files().order_by("pk").values_list("location", flat=True),
         *uploads_in_use(),
     ]
     return sorted(set(passing)), lasting

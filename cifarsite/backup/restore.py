@@ -15,11 +15,11 @@ from cifarsite.backup.rows import find_rows, list_known, load_rows
 from cifarsite.bootstrap import StartError, check_folders, prepare_database
 from training.choices import JobStatus
 from training.job_kinds import job_models, uploads_in_use
-from training.models import Dataset, ModelVersion, TrainingRun
-from training.storage import DATASETS, DRAFTS, MODELS, RUNS, UPLOADS, artifacts
+from training.models import Dataset, Evaluation, ModelVersion, TrainingRun
+from training.storage import DATASETS, DRAFTS, EVALUATIONS, MODELS, RUNS, UPLOADS, artifacts
 from training.store import list_stored, publish, remove
 
-_FOLDERS = (DATASETS, MODELS, RUNS, UPLOADS)
+_FOLDERS = (DATASETS, MODELS, EVALUATIONS, RUNS, UPLOADS)
 
 
 def restore_backup(path: Path) -> Manifest:
@@ -104,8 +104,9 @@ def _place_files(draft: Path) -> None:
 
 def _list_named() -> list[str]:
     checkpoints = TrainingRun.objects.exclude(checkpoint="").values_list("checkpoint", flat=True)
-    versions = ModelVersion.objects.values_list("location", flat=True)
-    return sorted({*checkpoints, *uploads_in_use(), *versions, *Dataset.objects.values_list("location", flat=True)})
+    rows = (Dataset.objects.all(), ModelVersion.objects.all(), Evaluation.objects.with_files())
+    named = (location for found in rows for location in found.values_list("location", flat=True))
+    return sorted({*checkpoints, *uploads_in_use(), *named})
 
 
 @contextmanager

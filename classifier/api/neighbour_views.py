@@ -47,7 +47,7 @@ class NeighboursView(NamingView):
         operation_id="get_prediction_neighbours",
         tags=["History"],
         summary="List the most alike training images",
-        description="Where `manage.py build_bank` looked at a dataset with the model that answered.",
+        description="Where the model that answered was evaluated on a dataset: among 5,000 of its training images.",
         parameters=[LANGUAGE],
         responses={
             (200, JSON): NeighboursSerializer,

@@ -71,6 +71,10 @@ def test_jobs_by_kind_and_state() -> None:
         'cifarsite_jobs{kind="datasetimport",state="succeeded"} 0.0',
         'cifarsite_jobs{kind="datasetimport",state="failed"} 1.0',
         'cifarsite_jobs{kind="datasetimport",state="cancelled"} 0.0',
+        *(
+            f'cifarsite_jobs{{kind="evaluation",state="{state}"}} 0.0'
+            for state in ("queued", "running", "succeeded", "failed", "cancelled")
+        ),
         'cifarsite_jobs{kind="trainingrun",state="queued"} 2.0',
         'cifarsite_jobs{kind="trainingrun",state="running"} 1.0',
         'cifarsite_jobs{kind="trainingrun",state="succeeded"} 0.0',
@@ -175,7 +179,7 @@ def test_predictions() -> None:
 def test_more_rows_cost_no_more_queries(django_assert_num_queries: DjangoAssertNumQueries) -> None:
     now = timezone.now()
     for number in range(3):
-        with django_assert_num_queries(20):
+        with django_assert_num_queries(24):
             read()
         for run in TrainingRunFactory.create_batch(2, status=JobStatus.RUNNING):
             EpochMetricFactory.create(run=run)

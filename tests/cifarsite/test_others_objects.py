@@ -5,7 +5,6 @@ The addresses are the URLconf's: one that is added later fails here until it sta
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
@@ -13,13 +12,13 @@ import numpy as np
 import pytest
 from django.apps import apps
 from django.contrib.auth.models import Group
-from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from cifarsite.accounts.models import ApiToken, Notification, User
 from classifier.sharing import share_prediction
 from tests.api_fixtures import make_token
+from tests.evaluations import make_evaluation
 from tests.factories import (
     BatchJobFactory,
     DatasetFactory,
@@ -65,7 +64,7 @@ def compared_of(owner: User) -> object:
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "train_images.npy", np.zeros((1, 32, 32, 3), dtype=np.uint8))
     np.save(folder / "train_labels.npy", np.zeros(1, dtype=np.int64))
-    call_command("build_bank", "compared", stdout=io.StringIO())
+    make_evaluation(ModelVersion.objects.get(), dataset, answers=[0], vectors=[[1, 0, 0, 0]])
     return answered_of(owner)
 
 
@@ -128,7 +127,7 @@ PRIVATE: Final[dict[str, Callable[[User], object]]] = {
 
 SHARED: Final = (
     *("training/", "data/", "models/", "shared/"),
-    *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/"),
+    *("api/v1/runs/", "api/v1/queues/", "api/v1/models/", "api/v1/datasets/", "api/v1/evaluations/"),
 )
 """Beginnings of addresses of what is shared: by permission, which `tests/training` tests, or by the owner's link."""
 

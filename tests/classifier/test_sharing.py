@@ -172,7 +172,7 @@ class TestOwnersPage:
         self, page: Client, made: Prediction, user: User, django_assert_num_queries: DjangoAssertNumQueries
     ) -> None:
         page.get(f"/history/{made.pk}/")
-        with django_assert_num_queries(5) as alone:  # the session, the person, the prediction, two of permissions
+        with django_assert_num_queries(6) as alone:  # session, person, prediction, evaluation, two of permissions
             page.get(f"/history/{made.pk}/")
         share_prediction(owner=user, pk=made.pk)
         with django_assert_num_queries(len(alone)):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
 from django.contrib.auth.models import Permission
@@ -19,11 +20,13 @@ from cifarsite.accounts.models import User
 from cifarsite.accounts.tokens import make_token
 from classifier.models import BatchJob, Prediction
 from classifier.sharing import share_prediction
+from tests.evaluations import make_evaluation
 from tests.factories import (
     BatchJobFactory,
     DatasetFactory,
     DatasetImportFactory,
     EpochMetricFactory,
+    EvaluationFactory,
     ModelVersionFactory,
     PredictionFactory,
     TrainingRunFactory,
@@ -31,7 +34,7 @@ from tests.factories import (
     make_transfer_run,
 )
 from training.choices import JobStatus, ModelState, Scope
-from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun
+from training.models import Dataset, DatasetImport, Evaluation, ModelVersion, TrainingRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,8 @@ class World:
     run: TrainingRun
     running: TrainingRun
     version: ModelVersion
+    evaluation: Evaluation
+    evaluating: Evaluation
     prediction: Prediction
     batch: BatchJob
     token: str
@@ -84,6 +89,8 @@ def make_world(dataset_folder: str) -> World:
         run=run,
         running=running,
         version=version,
+        evaluation=make_evaluation(version, dataset, answers=np.load(dataset.path / "test_labels.npy")),
+        evaluating=EvaluationFactory.create(version=champion, dataset=dataset, status=JobStatus.RUNNING),
         prediction=prediction,
         batch=BatchJobFactory.create(owner=user, status=JobStatus.SUCCEEDED, progress_done=2, progress_total=2),
         token=make_token(owner=user, name="laptop", scopes=[Scope.PREDICT], days=30)[0].token_key,
@@ -159,6 +166,9 @@ PAGES: Final = (
     PageEntry("versions", "operator"),
     PageEntry("version", "operator", lambda world: [world.version.pk]),
     PageEntry("version_answers", "operator", lambda world: [world.version.pk, 0, 0]),
+    PageEntry("evaluation", "operator", lambda world: [world.evaluation.pk]),
+    PageEntry("evaluation", "operator", lambda world: [world.evaluating.pk], title="evaluation-running"),
+    PageEntry("evaluation_answers", "operator", lambda world: [world.evaluation.pk, 0, 0]),
     PageEntry("version_promote", "operator", lambda world: [world.version.pk]),
     PageEntry("package_import", "operator"),
     PageEntry("datasets", "operator"),
@@ -175,12 +185,13 @@ NO_PAGES: Final = {
     "classify_answer", "prediction_seen", "prediction_map", "prediction_map_drawing", "prediction_neighbours",
     "shared_picture", "account_data", "mfa_download_recovery_codes", "prediction_thumbnail", "prediction_original",
     "batch_live", "batch_csv", "batch_jsonl", "run_live", "run_curve", "run_compare_curves", "workers_live",
-    "import_live", "dataset_sample", "dataset_histogram", "metrics",
+    "import_live", "evaluation_live", "dataset_sample", "dataset_histogram", "metrics",
     # What only forms post to.
     "prediction_share", "prediction_share_revoke", "history_delete", "account_webhook", "notification_read",
     "notifications_read", "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume",
     "batch_delete", "queue_pause", "queue_unpause", "run_control", "run_cancel", "run_resume", "run_clone",
-    "run_extend", "run_priority", "version_rollback", "import_cancel", "dataset_accept_copies", "set_language",
+    "run_extend", "run_priority", "version_rollback", "evaluate",
+    "evaluation_cancel", "import_cancel", "dataset_accept_copies", "set_language",
     # Reached amid signing in (`test_account.py`), or by ways that are not in use: a code by mail, no password.
     "mfa_authenticate", "account_confirm_login_code", "account_set_password",
     # Swagger and ReDoc draw pages of their own (`test_docs.py`).

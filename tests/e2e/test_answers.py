@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import io
 import os
 from typing import Final
 
 import numpy as np
 import pytest
-from django.core.management import call_command
 from playwright.sync_api import FilePayload, Locator, Page, expect
 
 from cifarsite.accounts.models import User
+from classifier.activation_maps import load_explainer
 from classifier.models import Prediction, Share
 from tests.api_fixtures import _fresh_process
 from tests.e2e.conftest import PHONE, OpenPage, PageLog, has_sideways_scroll, sign_in
+from tests.evaluations import make_evaluation
 from tests.factories import PASSWORD, DatasetFactory, UserFactory
 from tests.tiny_model import COLOURS, picture, register_version
 from training.choices import ModelState
+from training.models import ModelVersion
 from training.storage import artifacts
 
 __all__ = ["_fresh_process"]
@@ -159,7 +160,11 @@ def test_the_most_alike_images_come_with_the_page_for_who_may_see_the_dataset(
     folder.mkdir(parents=True, exist_ok=True)
     np.save(folder / "train_images.npy", np.array([np.full((32, 32, 3), each) for each in COLOURS], dtype=np.uint8))
     np.save(folder / "train_labels.npy", np.arange(10))
-    call_command("build_bank", "colours", stdout=io.StringIO())
+    version = ModelVersion.objects.champion()
+    assert version is not None
+    explainer = load_explainer(version)
+    vectors = [explainer.describe(np.full((32, 32, 3), each, dtype=np.uint8)) for each in COLOURS]
+    make_evaluation(version, dataset, answers=[0], vectors=vectors, seen=range(10))
     UserFactory.create(username="grace", groups=[who])
     page = open_page(viewport=PHONE, has_touch=True, is_mobile=True)
     sign_in(page, "grace", PASSWORD)

@@ -21,10 +21,18 @@ from pytest_django import Settings
 from classifier.inference import champion_slot, predictor
 from tests.factories import ModelVersionFactory, TrainingRunFactory, make_config
 from tests.fixtures import TINY_CONFIG, StartWorker, WorkerProcess
-from training.choices import ImportSource, JobStatus
-from training.doorbell import EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, ring
-from training.models import Dataset, DatasetImport, ModelVersion, Promotion, TrainingRun, Worker
-from training.services import cancel_run, has_training_worker, promote_version, request_import, request_run
+from training.choices import ImportSource, JobStatus, QueueName
+from training.doorbell import EXECUTE_EVALUATION, EXECUTE_IMPORT, EXECUTE_RUN, MIRROR_CHAMPION, ring
+from training.models import Dataset, DatasetImport, Evaluation, ModelVersion, Promotion, TrainingRun, Worker
+from training.services import (
+    cancel_run,
+    has_worker,
+    promote_version,
+    request_evaluation,
+    request_import,
+    request_run,
+)
+from training.sights import read_map
 from training.sweeper import sweep
 from training.tracking.store import CHAMPION, MODEL, connect
 
@@ -100,7 +108,7 @@ def is_engine(process: psutil.Process) -> bool:
 
 def test_from_no_data_to_a_promoted_model_that_answers(celery_worker_process: WorkerProcess) -> None:
     worker = celery_worker_process
-    assert has_training_worker()
+    assert has_worker(QueueName.TRAINING)
     job = request_import(owner=None, name="demo", source=ImportSource.DEMO)
     for _delivery in range(8):
         ring(EXECUTE_IMPORT, job.pk)
@@ -123,6 +131,13 @@ def test_from_no_data_to_a_promoted_model_that_answers(celery_worker_process: Wo
     scores = predictor().classify(np.zeros((2, 32, 32, 3), dtype=np.uint8))
     assert (scores.sha256, scores.version_id) == (version.package_sha256, version.pk)
     assert scores.probabilities.shape == (2, 10)
+    evaluation = request_evaluation(owner=None, version=version, dataset=dataset)
+    for _delivery in range(8):
+        ring(EXECUTE_EVALUATION, evaluation.pk)
+    wait_for(Evaluation.objects.filter(pk=evaluation.pk, status=JobStatus.SUCCEEDED).exists, worker=worker)
+    evaluation.refresh_from_db()
+    assert (evaluation.fence, evaluation.accuracy) == (1, version.test_accuracy)
+    assert len(read_map(evaluation).points) == dataset.test_count
     assert worker.stop() == 0
     assert not Worker.objects.exists()
 

@@ -11,19 +11,30 @@ from tests.factories import (
     DatasetFactory,
     DatasetImportFactory,
     EpochMetricFactory,
+    EvaluationFactory,
     ModelVersionFactory,
     TrainingRunFactory,
     make_config,
 )
 from tests.training.people import Person, text_of
 from training.choices import JobStatus, ModelState, Priority, QueueName
-from training.models import DatasetImport, JobQueue, ModelVersion, Promotion, TrainingRun, Transition, Worker
+from training.models import (
+    DatasetImport,
+    Evaluation,
+    JobQueue,
+    ModelVersion,
+    Promotion,
+    TrainingRun,
+    Transition,
+    Worker,
+)
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
 MODELS = [
     "dataset",
     "datasetimport",
     "trainingrun",
+    "evaluation",
     "modelversion",
     "promotion",
     "worker",
@@ -55,6 +66,7 @@ def test_every_list_opens_and_can_be_searched(
         version = ModelVersionFactory.create(run=TrainingRunFactory.create())
         Promotion.objects.create(version=version, by=administrator.user)
         DatasetImportFactory.create(owner=administrator.user)
+        EvaluationFactory.create(version=version, dataset=version.run.dataset, owner=administrator.user)
         EpochMetricFactory.create()
     with django_assert_max_num_queries(14):
         assert administrator.get(address(f"{model}_changelist")).status_code == 200
@@ -68,7 +80,9 @@ def test_every_row_opens_read_only(administrator: Person) -> None:
     queue = JobQueue.hold(QueueName.TRAINING)
     TrainingRun.request_cancel(TrainingRunFactory.create().pk)
     change = Transition.objects.get()
-    rows = [version.run.dataset, DatasetImportFactory.create(), version.run, version, promotion, worker, queue, change]
+    evaluation = EvaluationFactory.create(version=version)
+    jobs = [version.run.dataset, DatasetImportFactory.create(), version.run, evaluation]
+    rows = [*jobs, version, promotion, worker, queue, change]
     for model, row in zip(MODELS, rows, strict=True):
         response = administrator.get(address(f"{model}_change", row.pk))
         assert response.status_code == 200
@@ -109,6 +123,19 @@ def test_the_add_form_asks_for_an_import(administrator: Person) -> None:
     response = administrator.post(address("datasetimport_add"), {"source": "demo", "name": "demo"}, follow=True)
     assert "A dataset named demo is being imported already." in text_of(response)
     assert DatasetImport.objects.count() == 1
+
+
+def test_the_add_form_asks_for_an_evaluation(administrator: Person) -> None:
+    version, dataset = ModelVersionFactory.create(), DatasetFactory.create(name="shapes")
+    form = {"version": version.pk, "dataset": dataset.pk}
+    administrator.post(address("evaluation_add"), form)
+    job = Evaluation.objects.get()
+    assert (job.version, job.dataset, job.owner, job.status) == (
+        version, dataset, administrator.user, JobStatus.QUEUED
+    )  # fmt: skip
+    response = administrator.post(address("evaluation_add"), form, follow=True)
+    assert "is being evaluated on the dataset “shapes” already." in text_of(response)
+    assert "1 job is being cancelled." in text_of(act(administrator, "evaluation", "cancel_selected", job))
 
 
 def test_cancel_selected(administrator: Person) -> None:

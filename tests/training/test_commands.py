@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from io import StringIO
 from itertools import pairwise
 from pathlib import Path
@@ -14,14 +13,21 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils import timezone
 
-from tests.factories import DatasetFactory, ModelVersionFactory, TrainingRunFactory, in_state, make_transfer_run
+from tests.factories import (
+    DatasetFactory,
+    ModelVersionFactory,
+    TrainingRunFactory,
+    dataset_manifest,
+    in_state,
+    make_transfer_run,
+)
 from tests.fixtures import StubEngine
 from tests.training.engine.test_data_checks import make_dataset
 from training.choices import JobStatus, ModelState
 from training.engine.data_checks import read_report
 from training.management.commands.train import parse_setting
 from training.management.following import Display, follow
-from training.models import Dataset, DatasetImport, ModelVersion, TrainingRun, Worker
+from training.models import Dataset, DatasetImport, Evaluation, ModelVersion, TrainingRun, Worker
 from training.registry import register_package
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
@@ -310,12 +316,12 @@ class TestEvaluate:
     def dataset(self, tiny_dataset: Path) -> Dataset:
         manifest = json.loads((tiny_dataset / "manifest.json").read_text())
         dataset: Dataset = DatasetFactory.create(
-            name="tiny", location=str(tiny_dataset), manifest=manifest, test_count=40
+            name="tiny", location=str(tiny_dataset), manifest=manifest, sha256=manifest["sha256"], test_count=40
         )
         return dataset
 
     def test_tables_fit_eighty_columns(self, version: ModelVersion) -> None:
-        lines = run_command("evaluate", str(version), "--dataset", "tiny", "--tta").splitlines()
+        lines = run_command("evaluate", str(version), "--dataset", "tiny", "--tta", "--here").splitlines()
         assert max(map(len, lines)) <= 80
         assert f"{version} on the 40 test images of tiny" in lines
         assert f"accuracy                             {version.test_accuracy:8.2%}" in lines
@@ -337,12 +343,24 @@ class TestEvaluate:
     def test_json_is_one_object_and_another_dataset_with_other_classes_is_refused(
         self, version: ModelVersion, tmp_path: Path
     ) -> None:
-        printed = json.loads(run_command("evaluate", str(version), "--dataset", "tiny", "--json"))
+        printed = json.loads(run_command("evaluate", str(version), "--dataset", "tiny", "--json", "--here"))
         assert (printed["version"], printed["package_sha256"]) == (str(version), version.package_sha256)
+        assert printed["status"] == "succeeded"
         assert printed["metrics"]["confusion_matrix"] == version.manifest["metrics"]["confusion_matrix"]
-        other = DatasetFactory.create(name="other", location=str(make_dataset(tmp_path / "other")))
-        sentence = refusal("evaluate", str(version), "--dataset", other.name)
-        assert sentence.endswith("allowed is a dataset with the same classes in the same order.")
+        job = Evaluation.objects.get(pk=printed["evaluation"])
+        assert (job.owner, job.accuracy) == (None, version.test_accuracy)
+        manifest = dataset_manifest("other", class_keys=["blue", "green"])
+        other = DatasetFactory.create(name="other", location=str(make_dataset(tmp_path / "other")), manifest=manifest)
+        assert refusal("evaluate", str(version), "--dataset", other.name) == (
+            f"{version} knows other classes than the dataset “other” has."
+        )
+
+    def test_it_may_be_left_to_a_worker(self, version: ModelVersion) -> None:
+        assert run_command("evaluate", str(version), "--dataset", "tiny", "--no-wait") == ""
+        assert Evaluation.objects.get().status == JobStatus.QUEUED
+        assert refusal("evaluate", str(version), "--dataset", "tiny", "--no-wait") == (
+            f"{version} is being evaluated on the dataset “tiny” already."
+        )
 
     def test_wrong_names_are_one_sentence(self, version: ModelVersion) -> None:
         assert refusal("evaluate", str(version), "--dataset", "x") == (
@@ -350,16 +368,12 @@ class TestEvaluate:
         )
         assert "v999999 names no model version" in refusal("evaluate", "v999999", "--dataset", "tiny")
 
-    def test_an_engine_that_dies_is_one_sentence(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        version = ModelVersionFactory.create()
-        die = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
-        monkeypatch.setattr("training.management.engine_process.engine_command", lambda *_arguments: die)
-        assert refusal("evaluate", str(version), "--dataset", "tiny") == (
-            "The process was killed from outside (SIGKILL)."
-        )
-        counts = iter([4, 5])
-        monkeypatch.setattr("training.management.engine_process.count_oom_kills", lambda: next(counts))
-        assert refusal("evaluate", str(version), "--dataset", "tiny").startswith("The machine ran out of its memory")
+    @pytest.mark.django_db(transaction=True)
+    def test_a_damaged_package_is_one_sentence(self, version: ModelVersion) -> None:
+        (version.path / "model.onnx").write_bytes(b"nonsense")
+        sentence = refusal("evaluate", str(version), "--dataset", "tiny", "--here")
+        assert sentence.startswith(f"Evaluation {Evaluation.objects.get().pk} of {version}: Failed. ")
+        assert "model.onnx" in sentence
 
 
 class TestPromote:

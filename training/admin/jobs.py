@@ -1,4 +1,4 @@
-"""Runs and imports in the admin panel."""
+"""Runs, imports and evaluations in the admin panel."""
 
 from __future__ import annotations
 
@@ -19,8 +19,16 @@ from training.choices import ImportSource
 from training.exceptions import ServiceError
 from training.forms import MAIN_SETTINGS, MORE_SETTINGS, ImportForm, RunForm, SettingField
 from training.jobs import Job
-from training.models import DatasetImport, TrainingRun
-from training.services import cancel_import, cancel_run, request_import, request_run, resume_run
+from training.models import Dataset, DatasetImport, Evaluation, ModelVersion, TrainingRun
+from training.services import (
+    cancel_evaluation,
+    cancel_import,
+    cancel_run,
+    request_evaluation,
+    request_import,
+    request_run,
+    resume_run,
+)
 
 
 class JobAdmin(admin.ModelAdmin[JobT]):
@@ -227,3 +235,49 @@ class DatasetImportAdmin(JobAdmin[DatasetImport]):
     def cancel_job(self, request: HttpRequest, job: DatasetImport) -> None:
         """Ask for the import's end."""
         cancel_import(job=job, by=asker(request))
+
+
+class EvaluationAdminForm(forms.ModelForm[Evaluation]):
+    """What is measured on what."""
+
+    class Meta:
+        model = Evaluation
+        fields = ["version", "dataset", "with_augmentation"]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401  # Django's own signature
+        super().__init__(*args, **kwargs)
+        for name, rows in {"version": ModelVersion.objects, "dataset": Dataset.objects}.items():
+            self.fields[name].queryset = rows.defer("manifest")  # type: ignore[attr-defined]  # a choice of rows
+
+
+@admin.register(Evaluation)
+class EvaluationAdmin(JobAdmin[Evaluation]):
+    """Evaluations of model versions."""
+
+    list_display = ["__str__", "dataset", "status", "progress", "measured", "owner", "requested_at", "finished_at"]
+    search_fields = ["=pk", "dataset__name", "owner__username", "detail"]
+    exclude = ["log_tail", "report"]
+    readonly_fields = ["measured", "log"]
+    add_form = EvaluationAdminForm
+    add_fieldsets = [(None, {"fields": ["version", "dataset", "with_augmentation"]})]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Evaluation]:
+        """Leave reports and manifests where they are."""
+        return Evaluation.objects.to_list()
+
+    @admin.display(description=gettext_lazy("accuracy"))
+    def measured(self, job: Any) -> str:  # noqa: ANN401  # with what `to_list` adds
+        """Show the share of right answers."""
+        return "—" if job.measured is None else f"{job.measured:.2%}"
+
+    def view_on_site(self, obj: Evaluation) -> str:
+        """Return the evaluation's page."""
+        return reverse("evaluation", args=[obj.pk])
+
+    def request_job(self, request: HttpRequest, form: EvaluationAdminForm) -> Evaluation:
+        """Ask for the evaluation."""
+        return request_evaluation(owner=asker(request), **form.cleaned_data)
+
+    def cancel_job(self, request: HttpRequest, job: Evaluation) -> None:
+        """Ask for the evaluation's end."""
+        cancel_evaluation(evaluation=job, by=asker(request))

@@ -5,6 +5,7 @@ from django.urls import path
 from training.api import (
     comparison_views,
     dataset_views,
+    evaluation_views,
     model_views,
     run_bulk_views,
     run_export_views,
@@ -45,5 +46,10 @@ urlpatterns = [
     path("models/promotions", model_views.PromotionsView.as_view(), name="promotions"),
     path("models/<int:pk>", model_views.ModelView.as_view(), name="model"),
     path("models/<int:pk>/package", model_views.ModelPackageView.as_view(), name="model_package"),
+    path("models/<int:pk>/evaluations", evaluation_views.EvaluationsView.as_view(), name="evaluations"),
+    path("evaluations/<int:pk>", evaluation_views.EvaluationView.as_view(), name="evaluation"),
+    path("evaluations/<int:pk>/answers", evaluation_views.EvaluationAnswersView.as_view(), name="evaluation_answers"),
+    path("evaluations/<int:pk>/map", evaluation_views.EvaluationMapView.as_view(), name="evaluation_map"),
+    path("evaluations/<int:pk>/cancel", evaluation_views.EvaluationCancelView.as_view(), name="evaluation_cancel"),
     path("models/<int:pk>/promote", model_views.ModelPromoteView.as_view(), name="model_promote"),
 ]

@@ -5,6 +5,7 @@ is safe to make at any moment, also while the site runs.
 """
 
 from training.audit.datasets import check_datasets
+from training.audit.evaluations import check_evaluations
 from training.audit.files import check_orphans
 from training.audit.findings import Check, Finding, look
 from training.audit.jobs import check_histories, check_leases
@@ -20,6 +21,7 @@ CHECKS: tuple[Check, ...] = (
     check_packages,
     check_champion,
     check_datasets,
+    check_evaluations,
     check_orphans,
 )
 """What is checked of training, in this order."""

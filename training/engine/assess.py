@@ -63,6 +63,7 @@ class Assessment:
 
     Attributes:
         logits: (N, K) float32 of the test images.
+        features: (N, D) float32 of the test images, what the last layer decides by.
         temperature: Calibration temperature.
         metrics: Figures of the test images, see `compute_metrics`.
         mistakes: The hardest ones, see `hardest_mistakes`.
@@ -71,6 +72,7 @@ class Assessment:
     """
 
     logits: Tensor
+    features: Tensor
     temperature: float
     metrics: dict[str, Any]
     mistakes: list[dict[str, Any]]
@@ -139,6 +141,7 @@ def assess_network(
     comparison = _compare(network, material=material, held_out=held_out, test=test, on_batch=enter(2))
     return Assessment(
         logits=test.logits,
+        features=test.features,
         temperature=temperature,
         metrics=_measure(test.logits, material=material, temperature=temperature),
         mistakes=hardest_mistakes(

@@ -69,3 +69,11 @@ PUBLISH_STAGES: Final = (
     "sealing the package",
 )
 """Messages of the `progress` events between the last step of a run and its end."""
+
+SIGHT_STAGES: Final = ("looking at training images", "arranging the map")
+"""Messages of the `progress` events of an evaluation after those that it shares with a run."""
+
+ANSWERS_NAME: Final = "answers.npy"
+BANK_NAME: Final = "bank.npz"
+MAP_NAME: Final = "map.npz"
+"""Files of an evaluation, see `training.engine.sights`."""

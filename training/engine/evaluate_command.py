@@ -7,7 +7,7 @@ import sys
 import traceback
 from pathlib import Path
 
-from training.engine.constants import EXIT_FAILED, EXIT_FINISHED
+from training.engine.constants import EXIT_FAILED, EXIT_FINISHED, SIGHT_STAGES
 from training.engine.events import emit
 from training.engine.exceptions import EngineError
 from training.engine.fit_command import thread_count
@@ -23,6 +23,7 @@ def add_evaluate_command(subparsers: argparse._SubParsersAction[argparse.Argumen
     parser.add_argument("--package", required=True, type=Path, help="directory of a model package")
     parser.add_argument("--dataset", required=True, type=Path, help="directory of an imported dataset")
     parser.add_argument("--tta", action="store_true", help="measure test-time augmentation as well")
+    parser.add_argument("--output", type=Path, help="directory to create for answers, map and features of the images")
     parser.add_argument("--threads", type=thread_count, help="threads for one operation")
     parser.set_defaults(run=_run_evaluate)
 
@@ -36,12 +37,14 @@ def _run_evaluate(arguments: argparse.Namespace) -> int:
 
     if arguments.threads is not None:
         torch.set_num_threads(arguments.threads)
+    stages = (*STAGES, *SIGHT_STAGES) if arguments.output else STAGES
     try:
         report = evaluate_package(
             arguments.package,
             arguments.dataset,
             augments_at_test_time=arguments.tta,
-            on_stage=lambda done, message: emit("progress", done=done, total=len(STAGES), message=message),
+            on_stage=lambda done, message: emit("progress", done=done, total=len(stages), message=message),
+            output=arguments.output,
         )
     except Exception as error:  # noqa: BLE001 - the process boundary: whatever it was, the caller is told
         reason, detail = explain_failure(error)

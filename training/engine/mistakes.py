@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
+from io import BytesIO
 from typing import Any, Final
 
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional
+
+from training.engine.data import Split
 
 PAIR_COUNT: Final = 10
 """Pairs of classes that are listed."""
@@ -75,3 +80,20 @@ def hardest_mistakes(
         }
         for index in worst.tolist()
     ]
+
+
+def draw_pictures(split: Split, *, mistakes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the mistakes, each with its `picture`, a PNG in base64.
+
+    Args:
+        split: The images among which they are.
+        mistakes: See `hardest_mistakes`.
+    """
+    return [{**mistake, "picture": _encode_png(split.images[mistake["index"]])} for mistake in mistakes]
+
+
+def _encode_png(image: Tensor) -> str:
+    """Return an image (32, 32, 3) uint8 as a PNG in base64."""
+    buffer = BytesIO()
+    Image.fromarray(image.numpy()).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

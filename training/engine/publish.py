@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from training.engine.assess import (
@@ -37,6 +35,7 @@ from training.engine.data import Dataset, Split
 from training.engine.data_checks import list_test_copies
 from training.engine.device import Device, list_versions
 from training.engine.export import PARITY_BATCH_SIZE, Parity, check_parity, export_onnx, round_weights, save_weights
+from training.engine.mistakes import draw_pictures
 from training.engine.networks import Network
 from training.engine.package import PackageManifest, seal_package, verify_package
 from training.engine.scores import choose_score
@@ -138,23 +137,6 @@ def draw_golden_samples(split: Split, *, logits: Tensor, seed: int) -> list[dict
         }
         for index in order[:GOLDEN_SAMPLE_COUNT].tolist()
     ]
-
-
-def draw_pictures(split: Split, *, mistakes: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the mistakes, each with its `picture`, a PNG in base64.
-
-    Args:
-        split: The images among which they are.
-        mistakes: See `hardest_mistakes`.
-    """
-    return [{**mistake, "picture": _encode_png(split.images[mistake["index"]])} for mistake in mistakes]
-
-
-def _encode_png(image: Tensor) -> str:
-    """Return an image (32, 32, 3) uint8 as a PNG in base64."""
-    buffer = BytesIO()
-    Image.fromarray(image.numpy()).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 @torch.no_grad()

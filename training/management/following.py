@@ -11,15 +11,16 @@ from django.core.management.base import CommandError, OutputWrapper
 from training.choices import JobStatus
 from training.devices import count_devices, fits_this_machine
 from training.engine.events import Event
-from training.models import DatasetImport, EpochMetric, TrainingRun
-from training.services import WaitsFor, describe_waiting, has_training_worker
+from training.jobs import Job
+from training.models import EpochMetric, TrainingRun
+from training.services import WaitsFor, describe_waiting, has_worker
 
 POLL_SECONDS: Final = 0.5
 INTERRUPTED: Final = 130  # what a shell reports after Ctrl-C
 _BAR_WIDTH: Final = 30
 _NO_WORKER: Final = (
-    "No training worker is running, so this waits. Start one with `make up` or, in another terminal, with\n"
-    "    celery -A cifarsite worker -Q training --concurrency 1 -n training@%h\n"
+    "No {queue} worker is running, so this waits. Start one with `make up` or, in another terminal, with\n"
+    "    celery -A cifarsite worker -Q {queue} --concurrency 1 -n {queue}@%h\n"
     "or stop here with Ctrl-C and use --here to do the work in this process."
 )
 
@@ -90,15 +91,15 @@ class Display:
             self._has_bar = False
 
 
-def follow(job: TrainingRun | DatasetImport, *, display: Display) -> None:
+def follow(job: Job, *, display: Display) -> None:
     """Watch a job that a worker carries out, until it ends.
 
     Raises:
         SystemExit: Ctrl-C: the watching ends, the job does not.
     """
     seen = 0
-    if job.status == JobStatus.QUEUED and not has_training_worker():
-        display.show_line(_NO_WORKER)
+    if job.status == JobStatus.QUEUED and not has_worker(job.queue):
+        display.show_line(_NO_WORKER.format(queue=job.queue))
     try:
         while True:
             job.refresh_from_db()
@@ -112,7 +113,7 @@ def follow(job: TrainingRun | DatasetImport, *, display: Display) -> None:
             )
             time.sleep(POLL_SECONDS)
     except KeyboardInterrupt:
-        display.show_line(f"{job} goes on without you; `manage.py runs` shows it.")
+        display.show_line(f"{job} goes on without you; its page shows it.")
         raise SystemExit(INTERRUPTED) from None
 
 
@@ -142,7 +143,7 @@ def require_start(run: TrainingRun) -> None:
     raise CommandError(message)
 
 
-def require_success(job: TrainingRun | DatasetImport) -> None:
+def require_success(job: Job) -> None:
     """Turn a job that did not succeed into an exit code of 1 and its sentence.
 
     Raises:

@@ -3,6 +3,7 @@
 from training.job_queue import JobQueue
 from training.models.canary import Canary
 from training.models.dataset import Dataset, DatasetImport
+from training.models.evaluation import Evaluation
 from training.models.idempotency import IdempotencyKey
 from training.models.model_version import ModelVersion, Promotion
 from training.models.run import EpochMetric, TrainingRun
@@ -14,6 +15,7 @@ __all__ = [
     "Dataset",
     "DatasetImport",
     "EpochMetric",
+    "Evaluation",
     "IdempotencyKey",
     "JobQueue",
     "ModelVersion",

@@ -12,6 +12,7 @@ from training.services.comparison import (
     compare_runs,
 )
 from training.services.datasets import accept_copies, record_checks
+from training.services.evaluations import cancel_evaluation, find_evaluable, request_evaluation
 from training.services.imports import cancel_import, prepare_import, queue_import, request_import
 from training.services.packages import (
     ImportedPackage,
@@ -25,7 +26,7 @@ from training.services.packages import (
 from training.services.queue_states import QueueState, find_pause, list_queues
 from training.services.queues import pause_queue, set_priority, unpause_queue
 from training.services.reruns import clone_run, extend_run, request_control, resume_run
-from training.services.room import has_training_worker
+from training.services.room import has_worker
 from training.services.run_search import NEWEST_FIRST, SORTS, WantedRuns, find_runs, sort_runs
 from training.services.runs import cancel_run, request_run
 from training.services.versions import LONGEST_REASON, install_champion, promote_version, roll_back
@@ -50,6 +51,7 @@ __all__ = [
     "WaitsFor",
     "WantedRuns",
     "accept_copies",
+    "cancel_evaluation",
     "cancel_import",
     "cancel_run",
     "cancel_runs",
@@ -58,9 +60,10 @@ __all__ = [
     "describe_waiting",
     "export_package",
     "extend_run",
+    "find_evaluable",
     "find_pause",
     "find_runs",
-    "has_training_worker",
+    "has_worker",
     "import_package",
     "import_upload",
     "install_champion",
@@ -74,6 +77,7 @@ __all__ = [
     "record_checks",
     "register_import",
     "request_control",
+    "request_evaluation",
     "request_import",
     "request_run",
     "resume_run",

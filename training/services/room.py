@@ -23,9 +23,9 @@ LEAST_FREE_BYTES: Final = 512 * MEBIBYTE
 WORKER_SEEN_WITHIN: Final = timedelta(seconds=30)
 
 
-def has_training_worker() -> bool:
-    """Whether a worker that carries out runs and imports was heard of lately."""
-    return count_workers(QueueName.TRAINING) > 0
+def has_worker(queue: QueueName) -> bool:
+    """Whether a worker that serves a queue was heard of lately."""
+    return count_workers(queue) > 0
 
 
 def count_training_lanes() -> int:

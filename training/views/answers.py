@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.views.generic import DetailView
 from PIL import Image
 
-from training.answers import find_answered, find_evaluable, find_evaluated
 from training.class_names import display_name
-from training.models import ModelVersion
+from training.models import Evaluation, ModelVersion
+from training.services import find_evaluable
+from training.sights import find_answered, find_evaluation
 from training.views.access import PageAccessMixin
 
 _SHOWN: Final = 60
@@ -30,7 +31,10 @@ class _Picture:
 
 
 class VersionAnswersView(PageAccessMixin, DetailView[ModelVersion]):
-    """Test images of one class that a version took for a class, or why they cannot be shown."""
+    """Test images of one class that a version took for a class, or why they cannot be shown.
+
+    Those of its evaluation on its own dataset if there is one, else on another.
+    """
 
     permission_required = ("training.view_modelversion", "training.view_dataset")
     template_name = "training/version_answers.html"
@@ -52,31 +56,57 @@ class VersionAnswersView(PageAccessMixin, DetailView[ModelVersion]):
         )
 
     def _find(self, label: int, answer: int) -> dict[str, Any]:
-        version, named = self.object, self.object.manifest["dataset"]
-        dataset = find_evaluated(version)
-        if dataset is None:
-            name = find_evaluable(version)
-            if name is None:
-                return {"tested_on": named["name"]}
-            return {"command": f"manage.py evaluate {version} --dataset {name}"}
-        page = _read_page(self.request.GET.get("page", "1"))
-        try:
-            found = find_answered(
-                version=version, dataset=dataset, label=label, answer=answer, start=_SHOWN * (page - 1), count=_SHOWN
-            )
-        except (OSError, ValueError):
-            return {"problem": _("The files of the dataset “%(name)s” cannot be read.") % {"name": dataset.name}}
-        if page > 1 and not found.indices:
+        version = self.object
+        evaluation = find_evaluation(version)
+        if evaluation is None:
+            return {"datasets": find_evaluable(version), "tested_on": version.manifest["dataset"]["name"]}
+        found = _show(evaluation, label=label, answer=answer, page=_read_page(self.request.GET.get("page", "1")))
+        return {**found, "is_own": evaluation.dataset.sha256 == version.manifest["dataset"]["sha256"]}
+
+
+class EvaluationAnswersView(PageAccessMixin, DetailView[Evaluation]):
+    """Test images of one class that got one answer in an evaluation."""
+
+    permission_required = ("training.view_evaluation", "training.view_dataset")
+    template_name = "training/evaluation_answers.html"
+    context_object_name = "job"
+    queryset = Evaluation.objects.with_files().select_related("version", "dataset").defer("report", "log_tail")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the classes and the pictures, or why they cannot be shown."""
+        keys, label, answer = self.object.version.class_keys, self.kwargs["label"], self.kwargs["answer"]
+        if max(label, answer) >= len(keys):
             raise Http404
-        pictures = zip(found.indices, found.pixels, strict=True)
-        return {
-            "dataset": dataset,
-            "is_own": dataset.sha256 == named["sha256"],
-            "total": found.total,
-            "pictures": [_Picture(index, _draw(pixels)) for index, pixels in pictures],
-            "previous_page": page - 1,
-            "next_page": page + 1 if _SHOWN * page < found.total else 0,
-        }
+        page = _read_page(self.request.GET.get("page", "1"))
+        return super().get_context_data(
+            true_name=display_name(keys[label]),
+            answered_name=display_name(keys[answer]),
+            is_right=label == answer,
+            **_show(self.object, label=label, answer=answer, page=page),
+            **kwargs,
+        )
+
+
+def _show(evaluation: Evaluation, *, label: int, answer: int, page: int) -> dict[str, Any]:
+    """Return a page of the images of one cell, or the problem with them.
+
+    Raises:
+        Http404: there is no such page.
+    """
+    dataset = evaluation.dataset
+    try:
+        found = find_answered(evaluation, label=label, answer=answer, start=_SHOWN * (page - 1), count=_SHOWN)
+    except (OSError, ValueError):
+        return {"problem": _("The files of the dataset “%(name)s” cannot be read.") % {"name": dataset.name}}
+    if page > 1 and not found.indices:
+        raise Http404
+    return {
+        "dataset": dataset,
+        "total": found.total,
+        "pictures": [_Picture(index, _draw(pixels)) for index, pixels in zip(found.indices, found.pixels, strict=True)],
+        "previous_page": page - 1,
+        "next_page": page + 1 if _SHOWN * page < found.total else 0,
+    }
 
 
 def _read_page(text: str) -> int:

@@ -123,7 +123,7 @@ def build_evaluation(manifest: Mapping[str, Any]) -> EvaluationReport:
                 gain_points=100 * row["gain"],
                 cost=row["cost"],
             )
-            for row in manifest.get("test_time_augmentation", ())
+            for row in manifest.get("test_time_augmentation") or ()
         ),
     )
 

@@ -5,25 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.views.decorators.cache import never_cache
-from django.views.generic import DetailView, FormView, View
+from django.views.generic import FormView, View
 
-from training.choices import ImportSource, JobStatus
-from training.engine_texts import translate_progress
+from training.choices import ImportSource
 from training.exceptions import NameTakenError, ServiceError
 from training.forms import ImportForm
 from training.models import DatasetImport
-from training.pace import elapsed_seconds, seconds_left
-from training.services import cancel_import, find_pause, may_steer, request_import
+from training.services import cancel_import, request_import
 from training.views.access import PageAccessMixin
+from training.views.job_pages import JobLivePage, JobPage
 from training.views.notices import warn_when_unheard
-from training.views.progress import is_waiting_in_vain, poll_seconds, state_key
-from training.views.queries import history_of
+from training.views.queries import imports_for_page
 
 
 class ImportCreateView(PageAccessMixin, FormView[ImportForm]):
@@ -59,52 +54,20 @@ class ImportCreateView(PageAccessMixin, FormView[ImportForm]):
         return self.form_invalid(form)
 
 
-class _ImportPage(PageAccessMixin, DetailView[DatasetImport]):
-    """What the page and its live part share."""
-
-    permission_required = "training.view_datasetimport"
-    context_object_name = "job"
-
-    def get_queryset(self) -> QuerySet[DatasetImport]:
-        """Return imports with all that is shown of them."""
-        return DatasetImport.objects.select_related("owner", "dataset").defer("dataset__manifest", "dataset__checks")
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add everything that changes while the job is at work."""
-        job = self.object
-        return super().get_context_data(
-            poll=poll_seconds(job),
-            state_key=state_key(job),
-            progress_text=translate_progress(job.progress_message),
-            elapsed=elapsed_seconds(job),
-            left=seconds_left(job),
-            history=history_of(job),
-            no_worker=is_waiting_in_vain(job),
-            pause=find_pause(job.queue) if job.status == JobStatus.QUEUED else None,
-            may_cancel=not job.is_terminal and not job.cancel_requested and may_steer(job, self.viewer),
-            **kwargs,
-        )
-
-
-class ImportView(_ImportPage):
+class ImportView(JobPage[DatasetImport]):
     """One import: its progress, and the dataset it made or the reason why not."""
 
+    permission_required = "training.view_datasetimport"
     template_name = "training/import.html"
+    queryset = imports_for_page()
 
 
-@method_decorator(never_cache, name="dispatch")
-class ImportLiveView(_ImportPage):
-    """The part of an import's page that is fetched again and again until the job has ended."""
+class ImportLiveView(JobLivePage[DatasetImport]):
+    """The part of it that changes."""
 
+    permission_required = "training.view_datasetimport"
     template_name = "training/_import_live.html"
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
-        """Add whether the parts outside the panel have to change."""
-        context = super().get_context_data(**kwargs)
-        context["is_update"] = True
-        context["state_changed"] = self.request.GET.get("state") != context["state_key"]
-        context["history_changed"] = self.request.GET.get("history") != str(context["history"].newest)
-        return context
+    queryset = imports_for_page()
 
 
 class ImportCancelView(PageAccessMixin, View):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.choices import JobStatus
 from training.jobs import Job
-from training.services import has_training_worker
+from training.services import has_worker
 
 POLL_RUNNING_SECONDS = 1
 POLL_QUEUED_SECONDS = 2
@@ -25,4 +25,4 @@ def poll_seconds(job: Job) -> int:
 
 def is_waiting_in_vain(job: Job) -> bool:
     """Whether the job is queued and no worker is there that would take it."""
-    return job.status == JobStatus.QUEUED and not has_training_worker()
+    return job.status == JobStatus.QUEUED and not has_worker(job.queue)

@@ -12,7 +12,16 @@ from django.utils import timezone
 from training.choices import JobStatus, ModelState
 from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.jobs import Job
-from training.models import Dataset, DatasetImport, EpochMetric, ModelVersion, Promotion, TrainingRun, Transition
+from training.models import (
+    Dataset,
+    DatasetImport,
+    EpochMetric,
+    Evaluation,
+    ModelVersion,
+    Promotion,
+    TrainingRun,
+    Transition,
+)
 from training.models.run import TrainingRunQuerySet
 
 _LINKED: Final = 10
@@ -124,6 +133,23 @@ def datasets_for_list() -> QuerySet[Dataset]:
     return Dataset.objects.defer("manifest", "checks").annotate(
         source=F("manifest__source"), keys=F("manifest__class_keys")
     )
+
+
+def imports_for_page() -> QuerySet[DatasetImport]:
+    """Return imports with all that their pages show of them."""
+    imports: QuerySet[DatasetImport] = DatasetImport.objects.select_related("owner", "dataset")
+    return imports.defer("dataset__manifest", "dataset__checks")
+
+
+def evaluations_for_page() -> QuerySet[Evaluation]:
+    """Return evaluations with all that their pages show of them."""
+    found = Evaluation.objects.select_related("owner", "version", "dataset")
+    return found.defer("dataset__manifest", "dataset__checks")
+
+
+def newest_evaluations_of(version: ModelVersion) -> QuerySet[Evaluation]:
+    """Return a version's last evaluations, each with its accuracy as `measured`."""
+    return Evaluation.objects.filter(version=version).to_list()[:5]
 
 
 def imports_to_watch() -> QuerySet[DatasetImport]:

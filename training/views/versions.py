@@ -16,12 +16,14 @@ from django.views.generic import DetailView, ListView, View
 from training.choices import ModelState
 from training.exceptions import ClassesDifferError, ServiceError
 from training.models import ModelVersion
-from training.services import LONGEST_REASON, promote_version, roll_back
+from training.services import LONGEST_REASON, find_evaluable, promote_version, roll_back
 from training.services.gate import explain_needed_reason, is_comparable
 from training.services.versions import find_predecessor
+from training.sights import find_evaluation
 from training.views.access import PageAccessMixin
 from training.views.evaluation import build_evaluation
-from training.views.queries import versions_for_list, versions_with_history
+from training.views.image_map import draw_map
+from training.views.queries import newest_evaluations_of, versions_for_list, versions_with_history
 from training.views.reports import build_report
 
 if TYPE_CHECKING:
@@ -65,10 +67,23 @@ class VersionView(PageAccessMixin, DetailView[ModelVersion]):
             manifest=manifest,
             report=build_report(manifest["metrics"]),
             evaluation=build_evaluation(manifest),
+            **self._evaluations(),
             sealed_at=parse_datetime(manifest.get("created_at", "")),
             **(_way_back(self.viewer) if self.object.state == ModelState.CHAMPION else {}),
             **kwargs,
         )
+
+    def _evaluations(self) -> dict[str, Any]:
+        """Return what those see who may see evaluations: the last ones, the map of the best, what else can be asked."""
+        if not self.viewer.has_perm("training.view_evaluation"):
+            return {}
+        found = find_evaluation(self.object)
+        return {
+            "evaluations": newest_evaluations_of(self.object),
+            "mapped": found,
+            "dots": draw_map(found, class_keys=self.object.class_keys),
+            "datasets": find_evaluable(self.object) if self.viewer.has_perm("training.add_evaluation") else (),
+        }
 
 
 class VersionPromoteView(PageAccessMixin, DetailView[ModelVersion]):

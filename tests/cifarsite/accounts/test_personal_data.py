@@ -73,6 +73,7 @@ def test_the_archive_holds_everything_of_its_owner_alone() -> None:
             "notifications.jsonl",
             "runs.jsonl",
             "imports.jsonl",
+            "evaluations.jsonl",
             "batches.jsonl",
             f"batches/{mine['batch'].pk}.jsonl",
             "predictions.csv",
@@ -114,11 +115,11 @@ def test_nobody_else_gets_it() -> None:
 def test_the_archive_costs_the_same_queries_whatever_its_length(django_assert_num_queries: Any) -> None:
     person = Person("user")
     version = PredictionFactory.create(owner=person.user).model_version
-    with django_assert_num_queries(22) as counted:
+    with django_assert_num_queries(23) as counted:
         archive_of(person)
     assert counted is not None
     PredictionFactory.create_batch(20, owner=person.user, model_version=version)
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(23):
         archive_of(person)
 
 

@@ -26,7 +26,7 @@ from tests.api_fixtures import make_user
 from tests.classifier.archive_makers import BROKEN, answers_of, pictures, request, tar_of, zip_of
 from tests.tiny_model import crown, picture, register_version
 from training.choices import Cause, JobStatus, ModelState, Reason
-from training.devices import hold_place
+from training.devices import INFERENCE_PLACE, hold_place
 from training.engine.constants import CIFAR10_CLASS_KEYS as KEYS
 from training.exceptions import ServiceError
 from training.models import ModelVersion, Transition
@@ -150,7 +150,7 @@ class TestWork:
 
     def test_the_turn_decides_and_one_is_carried_out_at_a_time(self, user: User, champion: ModelVersion) -> None:
         first, second = request(user, pictures(1)), request(user, pictures(1))
-        with hold_place("batch"):
+        with hold_place(INFERENCE_PLACE):
             execute_next_batch()
         assert not BatchJob.objects.exclude(status="queued").exists()
         execute_next_batch()

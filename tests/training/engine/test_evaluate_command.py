@@ -12,8 +12,8 @@ import pytest
 from tests.tiny_model import write_package
 from tests.training.engine.tiny_data import write_dataset
 from training.engine.__main__ import main
-from training.engine.constants import PUBLISH_STAGES
-from training.engine.package import PackageManifest, verify_package
+from training.engine.constants import ANSWERS_NAME, BANK_NAME, MAP_NAME, PUBLISH_STAGES, SIGHT_STAGES
+from training.engine.package import PackageManifest, hash_file, verify_package
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,41 @@ def test_on_its_own_data_it_finds_what_its_run_measured(
     for new, old in zip(found["comparison"], recorded["comparison"], strict=True):
         assert (new["auroc"], new["threshold"]) == pytest.approx((old["auroc"], old["threshold"]), rel=1e-3)
     assert report["test_time_augmentation"] is None
-    assert (
-        np.bincount(report["answers"], minlength=10).tolist()
-        == np.sum(package.metrics["confusion_matrix"], axis=0).tolist()
-    )
-    assert [mistake["index"] for mistake in report["mistakes"]] == [
-        mistake["index"] for mistake in package.raw["mistakes"]
+    assert report["files"] == {}
+    assert [(mistake["index"], mistake["picture"]) for mistake in report["mistakes"]] == [
+        (mistake["index"], mistake["picture"]) for mistake in package.raw["mistakes"]
     ]
+
+
+def test_what_the_network_sees_is_kept_in_files(
+    package: PackageManifest, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "sights"
+    *progress, finished = evaluate(capsys, package.path, tiny_dataset, "--output", str(output))
+    assert [(event["done"], event["total"], event["message"]) for event in progress] == [
+        (done, 5, message) for done, message in enumerate((*PUBLISH_STAGES[:3], *SIGHT_STAGES))
+    ]
+    files = finished["report"]["files"]
+    assert files == {name: hash_file(output / name) for name in (ANSWERS_NAME, BANK_NAME, MAP_NAME)}
+    labels = np.load(tiny_dataset / "test_labels.npy")
+    answers = np.load(output / ANSWERS_NAME)
+    confusion = np.zeros((10, 10), dtype=int)
+    np.add.at(confusion, (labels, answers), 1)
+    assert confusion.tolist() == package.metrics["confusion_matrix"]
+    with np.load(output / BANK_NAME) as bank:
+        assert bank["indices"].tolist() == list(range(200))
+        np.testing.assert_allclose(np.linalg.norm(bank["vectors"].astype(np.float32), axis=1), 1, atol=2e-3)
+    with np.load(output / MAP_NAME) as found:
+        assert found["indices"].tolist() == list(range(40))
+        assert (found["points"].min(), found["points"].max()) == (0, 1)
+
+
+def test_files_are_never_written_over(
+    package: PackageManifest, tiny_dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    failed = evaluate(capsys, package.path, tiny_dataset, "--output", str(tmp_path))[-1]
+    assert (failed["event"], failed["reason"]) == ("failed", "error")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_older_manifest_is_measured_anew(

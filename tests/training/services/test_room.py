@@ -7,9 +7,10 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from training.choices import QueueName
 from training.models import Worker
 from training.services import (
-    has_training_worker,
+    has_worker,
 )
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("artifacts_root")]
@@ -29,7 +30,7 @@ class TestHasTrainingWorker:
         now = timezone.now()
         seen = now - timedelta(seconds=seconds_ago)
         Worker.objects.create(name="training@here", queues=queues, started_at=now, last_seen_at=seen)
-        assert has_training_worker() is answer
+        assert has_worker(QueueName.TRAINING) is answer
 
     def test_without_any_worker(self) -> None:
-        assert has_training_worker() is False
+        assert has_worker(QueueName.TRAINING) is False

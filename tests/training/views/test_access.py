@@ -6,14 +6,20 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from tests.factories import DatasetFactory, DatasetImportFactory, ModelVersionFactory, TrainingRunFactory
+from tests.factories import (
+    DatasetFactory,
+    DatasetImportFactory,
+    EvaluationFactory,
+    ModelVersionFactory,
+    TrainingRunFactory,
+)
 from tests.training.people import Person, text_of
 
 pytestmark = pytest.mark.django_db
 
 FOR_USERS = ["versions", "version"]
 FOR_TRAINERS = ["runs", "run_new", "run", "run_live", "run_curve", "datasets", "dataset", "import_new"]
-FOR_TRAINERS += ["import_detail", "import_live"]
+FOR_TRAINERS += ["import_detail", "import_live", "evaluation", "evaluation_live"]
 FOR_OPERATORS = ["version_promote", "workers", "workers_live"]
 
 
@@ -25,6 +31,7 @@ def addresses(artifacts_root: object) -> dict[str, str]:
         "version": ModelVersionFactory.create().pk,
         "dataset": DatasetFactory.create().pk,
         "import": DatasetImportFactory.create().pk,
+        "evaluation": EvaluationFactory.create().pk,
     }
     plain = {"runs", "run_new", "versions", "datasets", "import_new", "workers", "workers_live"}
     names = FOR_USERS + FOR_TRAINERS + FOR_OPERATORS
@@ -57,12 +64,12 @@ def test_a_fragment_polled_after_the_session_ended_reloads_its_page(addresses: d
     assert (response.status_code, response.headers["HX-Refresh"], response.content) == (204, "true", b"")
 
 
-@pytest.mark.parametrize("name", ["run_cancel", "import_cancel"])
+@pytest.mark.parametrize("name", ["run_cancel", "import_cancel", "evaluate", "evaluation_cancel"])
 def test_what_changes_something_is_never_a_get(addresses: dict[str, str], name: str) -> None:
     assert Person("operator").get(reverse(name, args=[1])).status_code == 405
 
 
-@pytest.mark.parametrize("name", ["run", "run_live", "run_curve", "version", "dataset", "import_detail"])
+@pytest.mark.parametrize("name", ["run", "run_live", "run_curve", "version", "dataset", "import_detail", "evaluation"])
 @pytest.mark.parametrize("pk", [999_999, 2**63, 10**30])
 def test_a_row_that_is_not_there_is_404(name: str, pk: int) -> None:
     assert Person("operator").get(reverse(name, args=[pk])).status_code == 404

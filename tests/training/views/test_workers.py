@@ -100,7 +100,7 @@ def test_more_workers_cost_no_more_queries(run: TrainingRun, django_assert_num_q
     person.get("/workers/live/")
     now = timezone.now()
     for number in range(3):
-        with django_assert_num_queries(13):
+        with django_assert_num_queries(15):
             person.get("/workers/live/")
         Worker.objects.create(name=f"w{number}", started_at=now, last_seen_at=now)
         TrainingRunFactory.create(status=JobStatus.RUNNING, worker=f"w{number}:1")

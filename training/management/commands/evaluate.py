@@ -1,22 +1,23 @@
-"""`manage.py evaluate VERSION --dataset NAME`: measure a model version on any dataset's test images."""
+"""`manage.py evaluate VERSION --dataset NAME`: queue the evaluation of a model version and watch it."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from training.answers import keep_answers
-from training.management.engine_process import run_engine
+from training import runner
+from training.exceptions import ServiceError
 from training.management.evaluation_tables import describe_evaluation
-from training.management.following import Display
+from training.management.following import Display, follow, require_success
 from training.management.lookups import find_dataset, find_version
+from training.models import Evaluation
+from training.services import request_evaluation
 
 
 class Command(BaseCommand):
-    """Measures a stored package in an engine of its own, and keeps what it answered for the version's page."""
+    """Queues an evaluation, as the version's page does, and watches it to its end."""
 
     help = "Measure a model version on the test images of an imported dataset with the same classes."
 
@@ -27,24 +28,46 @@ class Command(BaseCommand):
         parser.add_argument(
             "--tta", action="store_true", help="measure test-time augmentation as well: six times the work"
         )
-        parser.add_argument("--json", action="store_true", help="print everything as one JSON object")
+        parser.add_argument("--here", action="store_true", help="measure in this process instead of a worker")
+        parser.add_argument("--no-wait", action="store_true", help="do not watch the evaluation")
+        parser.add_argument("--json", action="store_true", help="print everything as one JSON object at the end")
 
     def handle(self, **options: Any) -> None:  # noqa: ANN401  # Django's own signature
-        """Measure and show."""
+        """Queue it and, unless told otherwise, watch it and show what it measured."""
         version, dataset = find_version(options["version"]), find_dataset(options["dataset"])
-        display = Display(self.stderr if options["json"] else self.stdout)
-        arguments = ["--package", str(version.path), "--dataset", str(dataset.path)]
-        arguments += ["--tta"] if options["tta"] else []
-        arguments += ["--threads", str(settings.TRAINING_THREADS)] if settings.TRAINING_THREADS else []
-        report = run_engine("evaluate", *arguments, display=display)["report"]
-        if options["json"]:
-            self.stdout.write(json.dumps({"version": str(version), **report}))
-        else:
-            display.show_line(f"{version} on the {dataset.test_count:,} test images of {dataset.name}")
-            for line in describe_evaluation(report):
-                display.show_line(line)
         try:
-            keep_answers(version=version, dataset=dataset, answers=report["answers"])
-        except OSError as error:
-            message = f"The answers could not be kept: {error.strerror}."
-            raise CommandError(message) from error
+            job = request_evaluation(
+                owner=None,
+                version=version,
+                dataset=dataset,
+                with_augmentation=options["tta"],
+                announce=not options["here"],
+            )
+        except ServiceError as error:
+            raise CommandError(str(error)) from error
+        display = Display(self.stderr if options["json"] else self.stdout)
+        if options["here"]:
+            runner.execute_evaluation(job.pk, listener=display.show_event)
+            job.refresh_from_db()
+        elif not options["no_wait"]:
+            follow(job, display=display)
+        if options["json"]:
+            self.stdout.write(json.dumps(_describe(job)))
+        elif job.report:
+            display.show_line(f"{version} on the {dataset.test_count:,} test images of {dataset.name}")
+            for line in describe_evaluation(job.report):
+                display.show_line(line)
+        if not options["no_wait"]:
+            require_success(job)
+
+
+def _describe(job: Evaluation) -> dict[str, Any]:
+    """Return what a program wants to know about an evaluation: the report's keys among it once there is one."""
+    return {
+        "evaluation": job.pk,
+        "version": str(job.version),
+        "status": job.status,
+        "reason": job.reason,
+        "detail": job.detail,
+        **job.report,
+    }
