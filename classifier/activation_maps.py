@@ -8,6 +8,7 @@ that a network whose last layer is of another kind gets none rather than a wrong
 from __future__ import annotations
 
 import logging
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from classifier.openvino_runtime import FeatureNetwork
 
 logger = logging.getLogger(__name__)
+
+_loading = threading.Lock()
 
 MOST_LOADED: Final = 2
 """Models that are kept for maps in each process, some tens of megabytes each: the champion and another."""
@@ -156,7 +159,8 @@ def load_explainer(version: ModelVersion) -> Explainer:
         NoActivationMapError: its package is gone or damaged.
     """
     try:
-        return _load(version.location, version.package_sha256)
+        with _loading:  # or two requests at once would load the same model twice
+            return _load(version.location, version.package_sha256)
     except (PackageError, SafetensorError, OSError, RuntimeError) as error:
         logger.warning("Model version %s cannot be asked where it looks: %s", version, error)
         raise NoActivationMapError(_("The model that answered cannot be loaded any more.")) from error

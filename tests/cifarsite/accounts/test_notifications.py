@@ -11,11 +11,12 @@ from django.test import Client
 from django.urls import reverse
 
 from cifarsite.accounts.models import Delivery, Notification, User, Webhook
-from cifarsite.accounts.notifications import describe, mark_read
+from cifarsite.accounts.notifications import _PAGES, describe, mark_read
 from tests.api_fixtures import Program, make_user
 from tests.factories import BatchJobFactory, DatasetImportFactory, TrainingRunFactory
 from tests.training.people import Person, text_of
 from training.choices import Reason
+from training.job_kinds import job_models
 from training.models import DatasetImport, TrainingRun
 
 pytestmark = pytest.mark.django_db
@@ -195,3 +196,7 @@ def test_a_wrong_parameter_is_named(program: Program) -> None:
 def test_strangers_are_refused(db: None) -> None:
     assert Client().get("/api/v1/notifications").status_code == 401
     assert Client().get("/notifications/").status_code == 302
+
+
+def test_every_kind_of_job_has_a_page() -> None:
+    assert set(_PAGES) == {model.kind() for model in job_models()}
