@@ -105,6 +105,11 @@ class Curve {
     return Math.max(...this.runs.map((run) => run.epoch.length));
   }
 
+  /** Leaves open whether there is anything to draw, where that could not be found out. */
+  admit() {
+    if (!this.runs) this.empty.hidden = true;
+  }
+
   draw(runs) {
     this.runs = runs;
     this.redraw();
@@ -342,7 +347,10 @@ function watch(root) {
     isFetching = false;
     if (gone.signal.aborted) return;
     problem.hidden = columns !== null; // shown until it is asked again: by the panel's next change, or by the reader
-    if (!columns) return;
+    if (!columns) {
+      for (const curve of curves) curve.admit();
+      return;
+    }
     const runs = columns.runs ?? [columns];
     for (const curve of curves) curve.draw(runs);
     root.dataset.points = runs.reduce((sum, run) => sum + run.epoch.length, 0);

@@ -86,6 +86,7 @@ def test_a_failed_answer_is_told_and_asked_for_again(
     problem = page.locator("[data-curves-problem]")
     expect(problem).to_contain_text("The curves could not be fetched, so what is drawn may be old or missing.")
     expect(problem).to_be_visible()
+    expect(page.locator("[data-curve-empty]:visible")).to_have_count(0)  # nobody knows whether there are no points
     page.unroute(CURVES)
     problem.get_by_role("button", name="Try again").click()
     expect(page.locator("[data-series=train_loss]")).to_have_text("2.000")
