@@ -23,15 +23,16 @@ function localTimes(root) {
   }
 }
 
-/** A table that is wider than its panel can be scrolled by keyboard, too. */
+/** A table that is wider than its panel can be scrolled by keyboard, too. One that stays through refreshes is watched once. */
+const tables = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
 function scrollableTables(root) {
-  const watch = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
-      else target.removeAttribute("tabindex");
-    }
-  });
-  for (const element of root.querySelectorAll(".table-wrap")) watch.observe(element);
+  for (const element of root.querySelectorAll(".table-wrap")) tables.observe(element);
 }
 
 function themeButton() {

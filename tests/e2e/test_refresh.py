@@ -92,6 +92,10 @@ def run_page(ada: User) -> str:
     return f"/training/{run.pk}/"
 
 
+def import_page(ada: User) -> str:
+    return f"/data/imports/{DatasetImportFactory.create(owner=ada, status=JobStatus.RUNNING).pk}/"
+
+
 def batch_page(ada: User) -> str:
     job = BatchJobFactory.create(owner=ada, status=JobStatus.RUNNING)
     rows = (BatchItem(batch=job, index=number, name=f"{number}.png", error_code="x") for number in range(3))
@@ -122,6 +126,7 @@ def focus_and_refresh(page: Page, selector: str) -> None:
         (comparison, "#compare-live .table-wrap"),
         (run_page, "#run-log"),
         (run_page, "#cancel-button"),
+        (import_page, "#cancel-button"),
         (batch_page, "#page-next"),
         (batch_page, "#cancel-button"),
     ],
