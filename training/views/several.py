@@ -49,21 +49,20 @@ class SeveralView(TemplateView):
         """
         raise NotImplementedError
 
-    @property
-    def back(self) -> str:
-        """The address of the list as it was."""
-        return reverse(self.list_view, query=list_parameters(self.request, but=[self.named]))
+    def find_list(self, *, but: Iterable[str] = ()) -> str:
+        """Return the address of the list as it was."""
+        return reverse(self.list_view, query=list_parameters(self.request, but=[self.named, *but]))
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ANN401  # Django's own
         """Ask."""
         try:
             numbers = read_numbers(request.GET, name=self.named)
         except ServiceError as error:
-            context = self.get_context_data(refusal=str(error), back=self.back)
+            context = self.get_context_data(refusal=str(error), back=self.find_list())
             return self.render_to_response(context, status=error.status)
         jobs: list[Job] = self.find(numbers)
         left_out = len(set(numbers)) - len(jobs)
-        return self.render_to_response(self.get_context_data(jobs=jobs, left_out=left_out, back=self.back))
+        return self.render_to_response(self.get_context_data(jobs=jobs, left_out=left_out, back=self.find_list()))
 
     def post(self, request: HttpRequest) -> HttpResponseBase:
         """Do it."""
@@ -71,7 +70,7 @@ class SeveralView(TemplateView):
             self.act(read_numbers(request.POST, name=self.named))
         except ServiceError as error:
             messages.error(request, str(error))
-        return redirect(self.back)
+        return redirect(self.find_list(but=["page"]))  # which may be gone, where the filters leave fewer now
 
 
 def tell_outcome(request: HttpRequest, *, done: str, left_alone: Iterable[tuple[Sequence[int], str]]) -> None:

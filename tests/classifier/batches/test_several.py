@@ -86,7 +86,7 @@ class TestPages:
     def test_the_list_is_shown_again_as_it_was(self, client: Client, user: User, name: str) -> None:
         job = make(user)
         asked = reverse(name, query={"status": "queued", "page": "1", "batch": job.pk})
-        assert client.post(asked, {"batch": job.pk}).headers["Location"] == "/batches/?status=queued&page=1"
+        assert client.post(asked, {"batch": job.pk}).headers["Location"] == "/batches/?status=queued"
         assert 'href="/batches/?status=queued&amp;page=1"' in client.get(asked).content.decode()
 
     @pytest.mark.parametrize("name", ["batches_cancel", "batches_delete"])

@@ -232,9 +232,9 @@ class TestSeveral:
         page = trainer.get(reverse("runs"), {"status": "queued", "search": "", "sort": "owner"}).content.decode()
         assert '<input type="hidden" name="status" value="queued">' in page
         assert '<input type="hidden" name="search"' not in page
-        asked = reverse("runs_cancel", query={"status": "queued", "sort": "owner", "run": run.pk})
+        asked = reverse("runs_cancel", query={"status": "queued", "sort": "owner", "page": "2", "run": run.pk})
         back = f"{reverse('runs')}?status=queued&sort=owner"
-        assert f'href="{back.replace("&", "&amp;")}">No</a>' in trainer.get(asked).content.decode()
+        assert f'href="{back.replace("&", "&amp;")}&amp;page=2">No</a>' in trainer.get(asked).content.decode()
         assert trainer.post(asked, {"run": run.pk}).headers["Location"] == back
         assert trainer.post(asked, {"run": "x"}).headers["Location"] == back
 
