@@ -3,6 +3,7 @@
 from django.urls import path
 
 from classifier import history_views, map_views, share_views, views
+from classifier.batches import several_views
 from classifier.batches import views as batch_views
 
 urlpatterns = [
@@ -25,6 +26,8 @@ urlpatterns = [
     path("history/<int:pk>/label/", views.label, name="prediction_label"),
     path("history/<int:pk>/delete/", views.delete, name="prediction_delete"),
     path("batches/", batch_views.batches, name="batches"),
+    path("batches/cancel/", several_views.BatchesCancelView.as_view(), name="batches_cancel"),
+    path("batches/delete/", several_views.BatchesDeleteView.as_view(), name="batches_delete"),
     path("batches/<int:pk>/", batch_views.batch, name="batch"),
     path("batches/<int:pk>/live/", batch_views.batch_live, name="batch_live"),
     path("batches/<int:pk>/cancel/", batch_views.batch_cancel, name="batch_cancel"),

@@ -25,6 +25,7 @@ const packages = {
   // Bootstrap's bundle contains it.
   "@popperjs/core": ["LICENSE.md", {}, "bootstrap/LICENSE-popper"],
   "htmx.org": ["LICENSE", { "dist/htmx.min.js": "htmx/htmx.min.js" }],
+  idiomorph: ["LICENSE", { "dist/idiomorph-ext.min.js": "idiomorph/idiomorph-ext.min.js" }],
   uplot: [
     "LICENSE",
     { "dist/uPlot.iife.min.js": "uplot/uPlot.iife.min.js", "dist/uPlot.min.css": "uplot/uPlot.min.css" },

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Final
 
 from django import forms
-from django.db.models.fields.json import KeyTextTransform
+from django.db.models import Model
+from django.utils.choices import BaseChoiceIterator
 from django.utils.translation import gettext_lazy as _
 
 from training.choices import JobStatus
@@ -31,8 +33,38 @@ _SORT_NAMES: Final = {
 _CONTROL: Final = {"class": "control"}
 
 
-def _select(label: Any) -> forms.ChoiceField:  # noqa: ANN401  # a lazy text
-    return forms.ChoiceField(label=label, required=False, widget=forms.Select(attrs=_CONTROL))
+class _Occurring(BaseChoiceIterator):
+    """The values that rows have, read when they are offered.
+
+    Args:
+        model: Of the rows.
+        lookup: What of them is meant.
+    """
+
+    def __init__(self, model: type[Model], lookup: str) -> None:
+        self._rows = model._default_manager.filter(**{f"{lookup}__isnull": False}).order_by(lookup)
+        self._lookup = lookup
+
+    def __iter__(self) -> Iterator[tuple[Any, Any]]:
+        yield _ANY  # alone where only the first choice is looked at
+        for value in self._rows.values_list(self._lookup, flat=True).distinct():
+            yield value, value
+
+    def has(self, value: str) -> bool:
+        """Whether a row has the value. None has a NUL in it, and Postgres refuses the question."""
+        return "\0" not in value and self._rows.filter(**{self._lookup: value}).exists()
+
+
+class _OccurringField(forms.ChoiceField):
+    """A choice among the values that rows have; one that was chosen is looked up without reading the others."""
+
+    def __init__(self, label: Any, model: type[Model], lookup: str) -> None:  # noqa: ANN401  # a lazy text
+        self._occurring = _Occurring(model, lookup)
+        super().__init__(label=label, required=False, widget=forms.Select(attrs=_CONTROL), choices=self._occurring)
+
+    def valid_value(self, value: str) -> bool:
+        """Whether it may be chosen."""
+        return self._occurring.has(value)
 
 
 def _percentage(label: Any) -> forms.FloatField:  # noqa: ANN401  # a lazy text
@@ -57,10 +89,15 @@ class RunFilterForm(forms.Form):
     status = forms.ChoiceField(
         label=_("State"), choices=[_ANY, *JobStatus.choices], required=False, widget=forms.HiddenInput()
     )
-    dataset = _select(_("Data"))
-    recipe = _select(_("Recipe"))
-    architecture = _select(_("Network"))
-    owner = _select(_("Owner"))
+    dataset = _OccurringField(_("Data"), Dataset, "name")
+    recipe = forms.ChoiceField(
+        label=_("Recipe"),
+        choices=[_ANY, *((name, name) for name in RECIPES)],
+        required=False,
+        widget=forms.Select(attrs=_CONTROL),
+    )
+    architecture = _OccurringField(_("Network"), TrainingRun, "config__architecture")
+    owner = _OccurringField(_("Owner"), TrainingRun, "owner__username")
     since = _day(_("Requested from (UTC)"))
     until = _day(_("Requested until (UTC)"))
     least = _percentage(_("Accuracy from (%)"))
@@ -74,16 +111,6 @@ class RunFilterForm(forms.Form):
 
     main = ("search", "dataset", "recipe", "sort")
     more = ("architecture", "owner", "since", "until", "least", "most")
-
-    def __init__(self, data: Any) -> None:  # noqa: ANN401  # Django's own signature
-        super().__init__(data)
-        runs = TrainingRun.objects.order_by()
-        self._offer("dataset", Dataset.objects.values_list("name", flat=True))
-        self._offer("recipe", RECIPES)
-        architectures = runs.annotate(architecture=KeyTextTransform("architecture", "config"))
-        self._offer("architecture", sorted(architectures.values_list("architecture", flat=True).distinct()))
-        owners = runs.exclude(owner=None).values_list("owner__username", flat=True).distinct()
-        self._offer("owner", sorted(owners))
 
     @property
     def main_fields(self) -> list[forms.BoundField]:
@@ -114,8 +141,3 @@ class RunFilterForm(forms.Form):
     def order(self) -> str:
         """What the list goes by."""
         return self.cleaned_data.get("sort") or NEWEST_FIRST
-
-    def _offer(self, name: str, values: Any) -> None:  # noqa: ANN401  # an iterable of texts
-        field = self.fields[name]
-        assert isinstance(field, forms.ChoiceField)  # noqa: S101  # for the type checker
-        field.choices = [_ANY, *((value, value) for value in values)]

@@ -66,5 +66,6 @@ urlpatterns = [
     path("data/<int:pk>/", datasets.DatasetView.as_view(), name="dataset"),
     path("data/<int:pk>/accept-copies/", datasets.DatasetAcceptCopiesView.as_view(), name="dataset_accept_copies"),
     path("data/<int:pk>/histogram.svg", datasets.DatasetHistogramView.as_view(), name="dataset_histogram"),
+    path("data/<int:pk>/augmented/<slug:recipe>.png", datasets.DatasetPreviewView.as_view(), name="dataset_preview"),
     path("data/<int:pk>/sample/<int:class_index>.png", datasets.DatasetSampleView.as_view(), name="dataset_sample"),
 ]

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from classifier.api import (
+    batch_bulk_views,
     batch_views,
     export_views,
     map_views,
@@ -20,6 +21,8 @@ urlpatterns = [
     path("predict", picture_views.PredictView.as_view(), name="predict"),
     path("batch_predict", picture_views.BatchPredictView.as_view(), name="batch_predict"),
     path("batches", batch_views.BatchesView.as_view(), name="batches"),
+    path("batches/cancel", batch_bulk_views.BatchesCancelView.as_view(), name="batches_cancel"),
+    path("batches/delete", batch_bulk_views.BatchesDeleteView.as_view(), name="batches_delete"),
     path("batches/<int:pk>", batch_views.BatchDetailView.as_view(), name="batch"),
     path("batches/<int:pk>/cancel", batch_views.BatchCancelView.as_view(), name="batch_cancel"),
     path("batches/<int:pk>/resume", batch_views.BatchResumeView.as_view(), name="batch_resume"),

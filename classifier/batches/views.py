@@ -23,6 +23,7 @@ from classifier.batches.downloads import CSV, JSON_LINES, download
 from classifier.batches.forms import ItemFilterForm
 from classifier.batches.pages import BATCHES_PAGE, item_page
 from classifier.batches.services import cancel_batch, delete_batch, request_batch, resume_batch
+from classifier.batches.several import MOST_BATCHES
 from classifier.batches.uploads import ARCHIVE, FILES, BatchReceiver, receive_batch
 from classifier.batches.waiting import describe_batch_waiting
 from classifier.choices import Source
@@ -36,6 +37,7 @@ from training.views.notices import warn_when_unheard
 from training.views.progress import poll_seconds, state_key
 from training.views.queries import history_of
 from training.views.reports import build_report
+from training.views.several import list_parameters
 
 _LARGEST_PLACE = 2**31 - 1
 _LARGEST_KEY = 2**63 - 1
@@ -102,6 +104,8 @@ def _list(request: HttpRequest, *, problem: str = "", status: int = 200) -> Http
         "statuses": JobStatus.choices,
         "poll": min((poll_seconds(job) for job in page.object_list if not job.is_terminal), default=0),
         "problem": problem,
+        "most_chosen": MOST_BATCHES,
+        "list_parameters": list_parameters(request),
         "has_champion": ModelVersion.objects.champion() is not None,
         "max_bytes": settings.ARCHIVE_MAX_BYTES,
         "max_items": settings.ARCHIVE_MAX_ITEMS,

@@ -63,7 +63,7 @@ function logarithmicSplits(low, high) {
 }
 
 class Curve {
-  constructor(figure, root, view) {
+  constructor(figure, root, view, signal) {
     this.kind = KINDS[figure.dataset.curveKind];
     this.view = view;
     this.texts = root.dataset;
@@ -83,7 +83,7 @@ class Curve {
     this.runs = null;
     this.chart = null;
     new ResizeObserver(() => this.chart?.setSize(this.size())).observe(this.canvas);
-    document.addEventListener("themechange", () => this.chart?.redraw(false));
+    document.addEventListener("themechange", () => this.chart?.redraw(false), { signal });
     this.table?.addEventListener("toggle", () => this.tabulate());
   }
 
@@ -103,6 +103,11 @@ class Curve {
 
   get length() {
     return Math.max(...this.runs.map((run) => run.epoch.length));
+  }
+
+  /** Leaves open whether there is anything to draw, where that could not be found out. */
+  admit() {
+    if (!this.runs) this.empty.hidden = true;
   }
 
   draw(runs) {
@@ -264,7 +269,7 @@ class Curve {
   }
 }
 
-/** What the reader chose: how the charts are drawn. It stays in the address. */
+/** What the reader chose: how the charts are drawn. It stays in the address, and in links that show the page otherwise. */
 class View {
   constructor(controls, onChange) {
     const asked = new URLSearchParams(window.location.search);
@@ -296,41 +301,82 @@ class View {
   }
 
   keep() {
-    const address = new URL(window.location.href);
+    window.history.replaceState(window.history.state, "", this.shownBy(window.location.href));
+    for (const link of document.querySelectorAll("a[data-keeps-view]")) link.href = this.shownBy(link.href);
+  }
+
+  /** Returns an address with what was chosen. */
+  shownBy(href) {
+    const address = new URL(href);
     const set = (name, value) => (value ? address.searchParams.set(name, value) : address.searchParams.delete(name));
     set("scale", this.isLogarithmic ? "log" : "");
     set("smoothing", this.smoothing ? String(this.smoothing) : "");
-    window.history.replaceState(window.history.state, "", address);
+    return address;
   }
 }
 
+/** Draws the curves of a part of the page, and again whenever its live panel has more epochs, until that part is gone. */
 function watch(root) {
+  const gone = new AbortController();
   let curves = [];
   const view = new View(root.parentElement, () => curves.forEach((curve) => curve.redraw()));
-  curves = [...root.querySelectorAll("[data-curve-kind]")].map((figure) => new Curve(figure, root, view));
-  let fetching = false;
+  curves = [...root.querySelectorAll("[data-curve-kind]")].map((figure) => new Curve(figure, root, view, gone.signal));
+  const problem = root.parentElement.querySelector("[data-curves-problem]");
+  let isFetching = false;
+  let hasMovedOn = false;
 
-  async function refresh() {
-    fetching = true;
+  function isBehind() {
+    const live = document.querySelector(root.dataset.live);
+    return Boolean(live) && live.dataset.epochs !== root.dataset.points;
+  }
+
+  /** Returns the columns of the curves, or null where they cannot be had. */
+  async function ask() {
     try {
-      const answer = await fetch(root.dataset.curves, { headers: { Accept: "application/json" } });
-      if (!answer.ok) return; // the next change of the panel asks again
-      const columns = await answer.json();
-      const runs = columns.runs ?? [columns];
-      for (const curve of curves) curve.draw(runs);
-      root.dataset.points = runs.reduce((sum, run) => sum + run.epoch.length, 0);
+      const answer = await fetch(root.dataset.curves, { headers: { Accept: "application/json" }, signal: gone.signal });
+      return answer.ok ? await answer.json() : null;
     } catch {
-      /* the connection is lost; the page says so already, and the next change of the panel asks again */
-    } finally {
-      fetching = false;
+      return null; // no connection, or no JSON: the page of the login, say
     }
   }
 
-  document.addEventListener("htmx:afterSwap", () => {
-    const live = document.querySelector(root.dataset.live);
-    if (!fetching && live && live.dataset.epochs !== root.dataset.points) refresh();
-  });
+  async function refresh() {
+    isFetching = true;
+    hasMovedOn = false;
+    const columns = await ask();
+    isFetching = false;
+    if (gone.signal.aborted) return;
+    problem.hidden = columns !== null; // shown until it is asked again: by the panel's next change, or by the reader
+    if (!columns) {
+      for (const curve of curves) curve.admit();
+      return;
+    }
+    const runs = columns.runs ?? [columns];
+    for (const curve of curves) curve.draw(runs);
+    root.dataset.points = runs.reduce((sum, run) => sum + run.epoch.length, 0);
+    if (hasMovedOn && isBehind()) refresh();
+  }
+
+  function follow() {
+    if (!root.isConnected) gone.abort();
+    else if (isFetching) hasMovedOn = true;
+    else if (isBehind()) refresh();
+  }
+
+  document.addEventListener("htmx:afterSwap", follow, { signal: gone.signal });
+  problem.querySelector("button").addEventListener("click", () => isFetching || refresh());
   refresh();
 }
 
-for (const root of document.querySelectorAll("[data-curves]")) watch(root);
+const watched = new WeakSet();
+
+function watchNew() {
+  for (const root of document.querySelectorAll("[data-curves]")) {
+    if (watched.has(root)) continue;
+    watched.add(root);
+    watch(root);
+  }
+}
+
+watchNew();
+document.addEventListener("htmx:load", watchNew);

@@ -15,19 +15,22 @@ const form = document.querySelector("[data-playground]");
 const find = (selector) => form.querySelector(selector);
 const pen = (name) => find(`[data-canvas=${name}]`).getContext("2d", { willReadFrequently: true });
 const pens = { own: pen("own"), partner: pen("partner"), mixed: pen("mixed") };
+/** The file that was chosen last for each picture; null where the supplied one is wanted. */
+const chosenFile = { own: null, partner: null };
 const hasOwnFile = { own: false, partner: false };
 
 const strip = new Image();
 strip.src = form.dataset.strip;
 
 function drawClass(side) {
-  if (hasOwnFile[side]) return;
+  if (hasOwnFile[side] || !strip.naturalWidth) return;
   pens[side].drawImage(strip, Number(form.elements[side].value) * SIZE, 0, SIZE, SIZE, 0, 0, SIZE, SIZE);
 }
 
 /** Shows a person's own picture as models see one: its centre square, shrunk to 32 pixels. */
 async function drawFile(side, file) {
   const problem = find(`[data-picture=${side}] [data-problem]`);
+  chosenFile[side] = file;
   try {
     const picture = await createImageBitmap(file);
     const edge = Math.min(picture.width, picture.height);
@@ -36,15 +39,32 @@ async function drawFile(side, file) {
       resizeHeight: SIZE,
       resizeQuality: "high",
     });
+    if (chosenFile[side] !== file) return; // another choice was made meanwhile
     pens[side].fillStyle = "white"; // below transparent pictures
     pens[side].fillRect(0, 0, SIZE, SIZE);
     pens[side].drawImage(small, 0, 0);
     hasOwnFile[side] = true;
+    find(`[data-picture=${side}] [data-supplied]`).hidden = false;
     problem.hidden = true;
   } catch {
+    if (chosenFile[side] !== file) return;
     problem.textContent = form.dataset.textUnreadable;
     problem.hidden = false;
   }
+  mix();
+}
+
+/** Goes back from a person's own picture to the supplied one of the class. */
+function takeSupplied(picture) {
+  const side = picture.dataset.picture;
+  chosenFile[side] = null;
+  hasOwnFile[side] = false;
+  picture.querySelector("input[type=file]").value = ""; // the same file may be chosen again
+  picture.querySelector("[data-problem]").hidden = true;
+  form.elements[side].focus(); // the button goes
+  picture.querySelector("[data-supplied]").hidden = true;
+  pens[side].clearRect(0, 0, SIZE, SIZE);
+  drawClass(side);
   mix();
 }
 
@@ -119,6 +139,7 @@ function listen() {
     const side = picture.dataset.picture;
     const file = picture.querySelector("input[type=file]");
     file.addEventListener("change", () => file.files[0] && drawFile(side, file.files[0]));
+    picture.querySelector("[data-supplied]").addEventListener("click", () => takeSupplied(picture));
     picture.addEventListener("dragover", (event) => event.preventDefault());
     picture.addEventListener("drop", (event) => {
       event.preventDefault();
@@ -133,7 +154,11 @@ function listen() {
   });
 }
 
-await strip.decode();
+try {
+  await strip.decode();
+} catch {
+  find("[data-strip-problem]").hidden = false; // pictures of one's own can be mixed all the same
+}
 drawClass("own");
 drawClass("partner");
 listen();

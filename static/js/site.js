@@ -1,4 +1,7 @@
-/** What every page does: the theme button, moments in the reader's time zone, wide tables, words when the connection is lost. */
+/**
+ * What every page does: the buttons of theme and language, moments in the reader's time zone, wide tables, words when the
+ * connection is lost.
+ */
 
 const language = document.documentElement.lang || "en";
 const moments = momentsIn(document.documentElement.dataset.timeZone); // the person's choice; without one the browser's own
@@ -20,15 +23,16 @@ function localTimes(root) {
   }
 }
 
-/** A table that is wider than its panel can be scrolled by keyboard, too. */
+/** A table that is wider than its panel can be scrolled by keyboard, too. One that stays through refreshes is watched once. */
+const tables = new ResizeObserver((entries) => {
+  for (const { target } of entries) {
+    if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+    else target.removeAttribute("tabindex");
+  }
+});
+
 function scrollableTables(root) {
-  const watch = new ResizeObserver((entries) => {
-    for (const { target } of entries) {
-      if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
-      else target.removeAttribute("tabindex");
-    }
-  });
-  for (const element of root.querySelectorAll(".table-wrap")) watch.observe(element);
+  for (const element of root.querySelectorAll(".table-wrap")) tables.observe(element);
 }
 
 function themeButton() {
@@ -63,7 +67,17 @@ function connectionNotice() {
   window.addEventListener("online", () => show(false));
 }
 
+/** The page comes back in another language as it is now: a script may have kept something in its address since. */
+function languageForm() {
+  const form = document.querySelector("[data-language-form]");
+  form?.addEventListener("submit", () => {
+    const { pathname, search, hash } = window.location;
+    form.elements.next.value = pathname + search + hash;
+  });
+}
+
 themeButton();
+languageForm();
 connectionNotice();
 localTimes(document);
 scrollableTables(document);

@@ -416,6 +416,8 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         "/account/data": {"get"},
         "/batch_predict": {"post"},
         "/batches": {"get", "post"},
+        "/batches/cancel": {"post"},
+        "/batches/delete": {"post"},
         "/batches/{id}": {"delete", "get"},
         "/batches/{id}/cancel": {"post"},
         "/batches/{id}/items": {"get"},

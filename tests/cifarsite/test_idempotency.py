@@ -41,6 +41,7 @@ CREATE_NOTHING = {
     *("batch_cancel", "run_cancel", "queue_pause", "queue_unpause", "dataset_import_cancel", "dataset_accept_copies"),
     "evaluation_cancel",
     *("predictions_delete", "model_promote", "runs_cancel", "notification_read", "notifications_read"),
+    *("batches_cancel", "batches_delete"),
 }
 """Routes whose POST may be repeated as it is: it makes nothing, and a second time it says so."""
 

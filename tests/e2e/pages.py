@@ -140,6 +140,8 @@ PAGES: Final = (
     PageEntry("prediction_delete", "user", lambda world: [world.prediction.pk]),
     PageEntry("batches", "user"),
     PageEntry("batch", "user", lambda world: [world.batch.pk]),
+    PageEntry("batches_cancel", "user", query=lambda world: {"batch": [world.batch.pk]}),
+    PageEntry("batches_delete", "user", query=lambda world: {"batch": [world.batch.pk]}),
     PageEntry("tokens", "user"),
     PageEntry("token_revoke", "user", lambda world: [world.token]),
     PageEntry("notifications", "user"),
@@ -185,7 +187,7 @@ NO_PAGES: Final = {
     "classify_answer", "prediction_seen", "prediction_map", "prediction_map_drawing", "prediction_neighbours",
     "shared_picture", "account_data", "mfa_download_recovery_codes", "prediction_thumbnail", "prediction_original",
     "batch_live", "batch_csv", "batch_jsonl", "run_live", "run_curve", "run_compare_curves", "workers_live",
-    "import_live", "evaluation_live", "dataset_sample", "dataset_histogram", "metrics",
+    "import_live", "evaluation_live", "dataset_sample", "dataset_histogram", "dataset_preview", "metrics",
     # What only forms post to.
     "prediction_share", "prediction_share_revoke", "history_delete", "account_webhook", "notification_read",
     "notifications_read", "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume",

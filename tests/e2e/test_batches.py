@@ -109,6 +109,28 @@ def test_cancel_and_go_on(page: Page, ada: User) -> None:
     expect(page.locator("#job-history tbody tr")).to_have_count(3)
 
 
+def test_several_are_cancelled_and_then_deleted_with_keys(page: Page, ada: User) -> None:
+    jobs = [request(ada, pictures(1)) for _number in range(2)]
+    sign_in(page, "ada", PASSWORD)
+    page.goto("/batches/")
+    expect(page.get_by_role("button", name="Cancel…")).to_be_disabled()
+    for verb, going in (("Cancel", "are being cancelled; their answers stay."), ("Delete", "are deleted.")):
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        expect(page.get_by_text("Chosen: 2")).to_be_visible()
+        shoot(page, f"batches-chosen-{verb}")
+        page.get_by_role("button", name=f"{verb}…").click()
+        expect(page.get_by_role("heading", name=f"{verb} batches")).to_be_visible()
+        for job in jobs:
+            expect(page.get_by_role("link", name=str(job), exact=True)).to_be_visible()
+        shoot(page, f"batches-{verb}")
+        page.get_by_role("button", name=f"Yes, {verb.lower()}").click()
+        expect(page.get_by_text(going)).to_be_visible()
+    assert not BatchJob.objects.exists()
+
+
 def test_a_refusal_is_told_where_it_was_chosen(page: Page, ada: User, page_log: PageLog, tmp_path: Path) -> None:
     page_log.expect("422")
     bad = tmp_path / "bad.zip"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import OpenPage
+from tests.e2e.conftest import OpenPage, PageLog
 from tests.tiny_model import COLOURS, picture
 from training.engine.mix import Mix, mix_images, mix_labels, own_share, place_box
 
@@ -147,6 +147,40 @@ def test_a_picture_of_ones_own_is_mixed_here_and_sent_nowhere(learn: Page) -> No
     own.get_by_label("Your own picture").set_input_files(broken)  # type: ignore[arg-type]
     expect(own.get_by_role("alert")).to_have_text("This file is no picture that your browser can show.")
     assert [address for address in sent if not address.startswith("blob:")] == []
+
+
+def test_the_supplied_picture_comes_back(learn: Page) -> None:
+    supplied = read_canvas(learn, "own")
+    own = learn.locator("[data-picture=own]")
+    back = own.get_by_role("button", name="Take the supplied picture again")
+    expect(back).to_be_hidden()
+    file = {"name": "own.png", "mimeType": "image/png", "buffer": picture(1)}
+    own.get_by_label("Your own picture").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+    expect(back).to_be_visible()
+    assert read_canvas(learn, "own")[0, 0].tolist() == list(COLOURS[1])
+    back.click()
+    expect(own.get_by_label("Class")).to_be_focused()
+    expect(back).to_be_hidden()
+    np.testing.assert_array_equal(read_canvas(learn, "own"), supplied)
+    expected = mix_by_engine(supplied, read_canvas(learn, "partner"), pair(0.6))
+    assert np.abs(read_canvas(learn, "mixed").astype(int) - expected).max() <= 1
+    own.get_by_label("Your own picture").set_input_files(file)  # type: ignore[arg-type]  # the same one again
+    expect(back).to_be_visible()
+
+
+def test_pictures_that_do_not_load_are_told(page: Page, page_log: PageLog) -> None:
+    page_log.expect("classes.png")  # that it could not be loaded
+    page.route("**/img/classes*.png", lambda route: route.fulfill(body="no picture", content_type="image/png"))
+    page.goto("/learn/")
+    page.locator("[data-playground][data-ready]").wait_for()
+    expect(page.get_by_role("alert")).to_have_text(
+        "The supplied pictures could not be loaded. Load the page again, or choose pictures of your own."
+    )
+    for side in ("own", "partner"):
+        file = {"name": "own.png", "mimeType": "image/png", "buffer": picture(1)}
+        page.locator(f"#playground-{side}-file").set_input_files(file)  # type: ignore[arg-type]  # a FilePayload
+        expect(page.locator(f"[data-picture={side}] [data-supplied]")).to_be_visible()
+    assert read_canvas(page, "mixed")[5, 5].tolist() == list(COLOURS[1])
 
 
 def test_it_speaks_french(open_page: OpenPage) -> None:

@@ -162,6 +162,35 @@ def test_scale_and_smoothing_change_the_lines_and_stay_in_the_address(page: Page
     expect(page.get_by_label("Smoothing")).to_have_value("0.8")
 
 
+def test_links_and_languages_keep_how_the_charts_are_drawn(page: Page, ada: User, dataset: Dataset) -> None:
+    runs = run_with_epochs(dataset, 2.0, 1.0), run_with_epochs(dataset, 1.5, 0.5)
+    sign_in(page, "ada", PASSWORD)
+    page.goto(f"/training/compare/?run={runs[0].pk}&run={runs[1].pk}&sort=owner")
+    page.get_by_label("Logarithmic scale of losses and rates").check()
+    page.get_by_label("Smoothing").fill("0.5")
+    page.get_by_role("link", name="Differences only").click()
+    expect(page).to_have_url(re.compile("sort=owner&differences=only&scale=log&smoothing=0.5#settings$"))
+    expect(page.get_by_label("Logarithmic scale of losses and rates")).to_be_checked()
+    page.get_by_label("Smoothing").fill("0.8")
+    page.get_by_role("link", name="All (").click()
+    expect(page).to_have_url(re.compile("sort=owner&scale=log&smoothing=0.8#settings$"))
+    page.get_by_label("Smoothing").fill("0.9")
+    page.get_by_role("button", name="Français").click()
+    expect(page.locator("html")).to_have_attribute("lang", "fr")
+    expect(page).to_have_url(re.compile("sort=owner&scale=log&smoothing=0.9"))
+
+
+def test_cancelling_leads_back_to_the_list_as_it_was(page: Page, ada: User, dataset: Dataset) -> None:
+    run = TrainingRunFactory.create(dataset=dataset, owner=ada)
+    sign_in(page, "ada", PASSWORD)
+    page.goto("/training/?status=queued&sort=owner")
+    page.locator(f"#pick-{run.pk}").check()
+    page.get_by_role("button", name="Cancel…").click()
+    expect(page).to_have_url(f"/training/cancel/?status=queued&sort=owner&run={run.pk}")
+    page.get_by_role("link", name="No", exact=True).click()
+    expect(page).to_have_url("/training/?status=queued&sort=owner")
+
+
 def test_a_logarithmic_scale_of_no_values_is_an_empty_chart(page: Page, ada: User, dataset: Dataset) -> None:
     runs = run_with_epochs(dataset, 2.0, 1.0), run_with_epochs(dataset, 1.5, 0.5)
     for run in runs:

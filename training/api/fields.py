@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 _VERSION: Final = re.compile(r"v?([0-9]{1,18})")
+_LARGEST: Final = 10**18 - 1  # a big integer's digits
 
 
 @extend_schema_field({"type": "string", "pattern": "^v?[0-9]{1,18}$"})
@@ -28,6 +29,14 @@ class VersionNameField(serializers.Field[int, str, str, Any]):
     def to_representation(self, value: int) -> str:
         """Return its name."""
         return f"v{value}"
+
+
+class NumbersField(serializers.ListField):
+    """The numbers of rows of one kind, one to `most` of them."""
+
+    def __init__(self, *, most: int) -> None:
+        child = serializers.IntegerField(min_value=1, max_value=_LARGEST)
+        super().__init__(child=child, min_length=1, max_length=most, help_text=f"Their numbers, at most {most}.")
 
 
 @extend_schema_field({"type": "string", "format": "binary"})

@@ -10,6 +10,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from training.api.fields import NumbersField
 from training.api.guarded import JSON, REFUSALS, GuardedView
 from training.api.requests import asker, checked_body
 from training.api.serializers import problem_responses
@@ -20,12 +21,7 @@ from training.services import MOST_CANCELLED, cancel_runs
 class CancellationRequestSerializer(StrictSerializer):
     """Which runs shall end."""
 
-    runs = serializers.ListField(
-        child=serializers.IntegerField(min_value=1, max_value=10**18 - 1),
-        min_length=1,
-        max_length=MOST_CANCELLED,
-        help_text=f"Their numbers, at most {MOST_CANCELLED}.",
-    )
+    runs = NumbersField(most=MOST_CANCELLED)
 
 
 class CancellationsSerializer(serializers.Serializer[Any]):

@@ -91,7 +91,7 @@ class DatasetDraft:
         by_class: bool = True,
         on_progress: ProgressCallback = ignore_progress,
     ) -> dict[str, Any]:
-        """Write arrays and manifest, check the images, flush all to disk and give the directory its name.
+        """Write arrays and manifest, check the images, draw them augmented, flush all to disk and name the directory.
 
         Args:
             name: The dataset's name.
@@ -168,6 +168,9 @@ class DatasetDraft:
         manifest_path = self._folder / MANIFEST_NAME
         manifest_path.write_text(json.dumps(manifest, indent=1, allow_nan=False) + "\n", encoding="utf-8")
         write_report(check_dataset(self._folder, on_progress=on_progress), self._folder / REPORT_NAME)
+        from training.engine.dataset_preview import draw_previews  # noqa: PLC0415 - torch takes seconds to import
+
+        draw_previews(self._folder)
         for path in (*files, manifest_path, self._folder):
             sync(path)
         self._folder.rename(self._output)

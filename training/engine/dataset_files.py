@@ -13,6 +13,11 @@ from training.engine.constants import DATASET_SCHEMA, IMAGE_CHANNELS, IMAGE_SIZE
 from training.engine.exceptions import DatasetError
 
 SPLITS: Final = ("train", "test")
+PREVIEW_IMAGES: Final = 8
+"""Training images, spread over the split, of which a preview shows what augmentations make."""
+
+PREVIEW_EPOCHS: Final = 3
+"""Epochs that it shows of them."""
 
 
 def read_dataset_manifest(path: Path) -> dict[str, Any]:
@@ -60,6 +65,11 @@ def map_split(path: Path, *, split: str, class_count: int) -> tuple[NDArray[np.u
     if len(labels) and not (labels.min() >= 0 and labels.max() < class_count):
         raise DatasetError(f"The {split} split of {path} has a label outside its {class_count} classes.")
     return images, labels
+
+
+def preview_name(recipe: str) -> str:
+    """Return the name of the file, beside the arrays, with what a recipe's augmentations make of some images."""
+    return f"augmented-{recipe}.png"
 
 
 def _load_array(path: Path) -> NDArray[Any]:

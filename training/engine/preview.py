@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -86,11 +87,36 @@ def augment_row(images: Tensor, changes: dict[str, Value], *, seed: int) -> Tens
         ConfigError: A field is refused, or the backend is not installed.
     """
     config = TrainConfig.from_recipe("fast", dataset="demo", **{**PLAIN, "seed": seed, **changes})
-    count, rows = len(images), torch.arange(len(images))
     mean = (images.double().mean(dim=(0, 1, 2)) / 255).tolist()
-    augmenter = Augmenter(config, image_count=count, mean=mean, class_count=count, device=images.device)
-    changed = augmenter.augment(images, rows=rows, side=images.shape[1], epoch=0, step=0)
-    changed, _ = augmenter.mix(changed, rows, epoch=0, step=0)
+    return augment_images(
+        images, labels=torch.arange(len(images)), config=config, mean=mean, class_count=len(images), epoch=0
+    )
+
+
+def augment_images(
+    images: Tensor, *, labels: Tensor, config: TrainConfig, mean: Sequence[float], class_count: int, epoch: int
+) -> Tensor:
+    """Augment images, at their full size, as an epoch of one step does in which they are all that is learned from.
+
+    Args:
+        images: (N, 32, 32, 3) uint8.
+        labels: (N,) int64.
+        config: What to do.
+        mean: Mean of each colour, in [0, 1].
+        class_count: Number of classes.
+        epoch: Epoch, counted from 0.
+
+    Returns:
+        (N, 32, 32, 3) uint8.
+
+    Raises:
+        ConfigError: The backend is not installed.
+    """
+    count = len(images)
+    augmenter = Augmenter(config, image_count=count, mean=mean, class_count=class_count, device=images.device)
+    rows = torch.arange(count)
+    changed = augmenter.augment(images, rows=rows, side=images.shape[1], epoch=epoch, step=epoch)
+    changed, _ = augmenter.mix(changed, labels, epoch=epoch, step=epoch)
     return (255 * changed).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 

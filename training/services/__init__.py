@@ -1,7 +1,13 @@
 """What may be asked of the training application. Pages, the API, the admin and commands all call these."""
 
 from training.services.access import may_steer
-from training.services.cancellations import MOST_CANCELLED, Cancellations, NoRunsChosenError, cancel_runs
+from training.services.cancellations import (
+    MOST_CANCELLED,
+    Cancellations,
+    NoRunsChosenError,
+    cancel_jobs,
+    cancel_runs,
+)
 from training.services.comparison import (
     FEWEST_COMPARED,
     MOST_COMPARED,
@@ -53,6 +59,7 @@ __all__ = [
     "accept_copies",
     "cancel_evaluation",
     "cancel_import",
+    "cancel_jobs",
     "cancel_run",
     "cancel_runs",
     "clone_run",

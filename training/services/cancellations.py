@@ -1,19 +1,22 @@
-"""The end of several training runs at once."""
+"""The end of several jobs at once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, TypeVar
 
 from django.utils.translation import gettext as _
 
 from training.exceptions import ServiceError
+from training.jobs import Job
 from training.models import TrainingRun
 from training.services.access import may_steer
 
 if TYPE_CHECKING:
     from cifarsite.accounts.models import User
+
+AnyJob = TypeVar("AnyJob", bound=Job)
 
 MOST_CANCELLED: Final = 100
 """Each is a transaction of its own: some milliseconds."""
@@ -29,7 +32,7 @@ class NoRunsChosenError(ServiceError):
 
 @dataclass(frozen=True, slots=True)
 class Cancellations:
-    """What became of the runs that were chosen; every run is in one list, by its number.
+    """What became of the jobs that were chosen; every one is in one list, by its number.
 
     Attributes:
         cancelled: Asked to end: at once where they wait, within seconds where they are at work.
@@ -54,19 +57,34 @@ def cancel_runs(*, numbers: Sequence[int], by: User | None) -> Cancellations:
     Raises:
         NoRunsChosenError: none, or too many.
     """
-    wanted = list(dict.fromkeys(numbers))
+    wanted = set(numbers)
     if not 1 <= len(wanted) <= MOST_CANCELLED:
         raise NoRunsChosenError(
             _("Choose 1 to %(most)d runs to cancel; these are %(count)d.")
             % {"most": MOST_CANCELLED, "count": len(wanted)}
         )
-    found = {run.pk: run for run in TrainingRun.objects.filter(pk__in=wanted).only("owner", "status")}
-    outcome = Cancellations([], [], [], [number for number in wanted if number not in found])
-    for run in found.values():
-        if by is not None and not may_steer(run, by):
-            outcome.refused.append(run.pk)
-        elif TrainingRun.request_cancel(run.pk, by=by):
-            outcome.cancelled.append(run.pk)
+    runs = TrainingRun.objects.filter(pk__in=wanted).only("owner", "status")
+    return cancel_jobs(runs, numbers=numbers, by=by, may=lambda run: by is None or may_steer(run, by))
+
+
+def cancel_jobs(
+    found: Iterable[AnyJob], *, numbers: Sequence[int], by: User | None, may: Callable[[AnyJob], bool]
+) -> Cancellations:
+    """Ask for the end of jobs of one kind, each by itself.
+
+    Args:
+        found: Those of the chosen jobs that are there.
+        numbers: Of the chosen ones.
+        by: Who asks; None for the command line.
+        may: Whether they may end a job.
+    """
+    jobs = {job.pk: job for job in found}
+    outcome = Cancellations([], [], [], [number for number in dict.fromkeys(numbers) if number not in jobs])
+    for job in jobs.values():
+        if not may(job):
+            outcome.refused.append(job.pk)
+        elif type(job).request_cancel(job.pk, by=by):
+            outcome.cancelled.append(job.pk)
         else:
-            outcome.ended.append(run.pk)
+            outcome.ended.append(job.pk)
     return outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.translation import gettext_noop
 from django.views.generic import TemplateView
 
@@ -16,6 +17,7 @@ from training.views.access import PageAccessMixin
 from training.views.charts import charts_of_several_runs
 from training.views.numbers import read_numbers
 from training.views.progress import poll_seconds
+from training.views.several import list_parameters
 
 _FIGURES: Final = {
     "accuracy": ("percent", gettext_noop("Test accuracy")),
@@ -31,6 +33,10 @@ _FIGURES: Final = {
 }
 
 
+_OWN: Final = ("run", "differences", "scale", "smoothing")
+"""What of the address is about the comparison; the rest is the list's from which it was asked for."""
+
+
 class RunCompareView(PageAccessMixin, TemplateView):
     """Two to six runs side by side; `?differences=only` leaves out the settings that they share."""
 
@@ -44,6 +50,11 @@ class RunCompareView(PageAccessMixin, TemplateView):
         except ServiceError as error:
             return self.render_to_response(self.get_context_data(refusal=str(error)), status=error.status)
         return self.render_to_response(self.get_context_data(**self._arrange(comparison)))
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
+        """Add the way back to the list as it was."""
+        back = reverse("runs", query=list_parameters(self.request, but=_OWN))
+        return super().get_context_data(back=back, **kwargs)
 
     def _arrange(self, comparison: Comparison) -> dict[str, Any]:
         rows = [_setting_row(setting) for setting in comparison.settings]

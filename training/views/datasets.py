@@ -14,9 +14,13 @@ from django.views.decorators.cache import cache_control
 from django.views.generic import DetailView, ListView, View
 
 from training.class_names import display_name
+from training.engine.dataset_files import PREVIEW_EPOCHS, PREVIEW_IMAGES
+from training.engine.recipes import RECIPES
+from training.engine_texts import translate
 from training.exceptions import ServiceError
 from training.histograms import HISTOGRAM_IMAGES, count_channels, draw_histogram
 from training.models import Dataset
+from training.previews import list_previews, name_augmentations, read_preview
 from training.samples import SAMPLES_PER_CLASS, draw_class_strip
 from training.services import accept_copies
 from training.views.access import PageAccessMixin
@@ -25,6 +29,7 @@ from training.views.progress import poll_seconds
 from training.views.queries import datasets_for_list, imports_to_watch, newest_runs_of
 
 _NEVER_CHANGES_SECONDS = 30 * 24 * 3600
+_DRAWN_ANEW_SECONDS = 3600  # after which pictures that a newer version of the code drew are seen
 _SHOWN_SKIPPED = 100
 
 
@@ -71,12 +76,26 @@ class DatasetView(PageAccessMixin, DetailView[Dataset]):
             largest_class=max([*train.values(), *test.values()], default=1),
             samples_per_class=SAMPLES_PER_CLASS,
             histogram_count=min(HISTOGRAM_IMAGES, self.object.train_count),
+            previews=_arrange_previews(self.object),
+            preview_count=min(PREVIEW_IMAGES, self.object.train_count),
+            preview_epochs=PREVIEW_EPOCHS,
             skipped=skipped[:_SHOWN_SKIPPED],
             skipped_count=len(skipped),
             newest_runs=newest_runs_of(self.object),
             checks=build_check_report(self.object),
             **kwargs,
         )
+
+
+def _arrange_previews(dataset: Dataset) -> list[dict[str, Any]] | None:
+    """Return the recipes whose pictures are there, with what they do; None where that is not known."""
+    recipes = list_previews(dataset)
+    if recipes is None:
+        return None
+    return [
+        {"name": recipe.name, "title": translate(recipe.title), "augmentations": name_augmentations(recipe)}
+        for recipe in recipes
+    ]
 
 
 class DatasetAcceptCopiesView(PageAccessMixin, View):
@@ -127,3 +146,21 @@ class DatasetHistogramView(PageAccessMixin, View):
         except (OSError, ValueError) as error:
             raise Http404 from error
         return HttpResponse(draw_histogram(shares), content_type="image/svg+xml")
+
+
+@method_decorator(cache_control(private=True, max_age=_DRAWN_ANEW_SECONDS), name="dispatch")
+class DatasetPreviewView(PageAccessMixin, View):
+    """What a recipe's augmentations make of some training images, as one PNG."""
+
+    permission_required = "training.view_dataset"
+
+    def get(self, request: HttpRequest, pk: int, recipe: str) -> HttpResponse:
+        """Return the picture."""
+        dataset = get_object_or_404(Dataset, pk=pk)
+        if recipe not in RECIPES:
+            raise Http404
+        try:
+            drawn = read_preview(dataset, recipe)
+        except OSError as error:
+            raise Http404 from error
+        return HttpResponse(drawn, content_type="image/png")

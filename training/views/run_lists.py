@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from django.contrib import messages
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import redirect
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
-from django.views.generic import ListView, TemplateView
+from django.views.decorators.vary import vary_on_headers
+from django.views.generic import ListView
 
 from training.choices import JobStatus, QueueName
-from training.exceptions import ServiceError
 from training.filter_forms import RunFilterForm
 from training.models import TrainingRun
 from training.services import (
     FEWEST_COMPARED,
     MOST_CANCELLED,
     MOST_COMPARED,
-    Cancellations,
     WantedRuns,
     cancel_runs,
     describe_waiting,
@@ -32,15 +31,19 @@ from training.services import (
     sort_runs,
 )
 from training.views.access import PageAccessMixin
-from training.views.numbers import read_numbers
 from training.views.progress import poll_seconds
 from training.views.queries import runs_for_list
+from training.views.several import SeveralView, list_parameters, tell_outcome
 
 _COLUMNS: Final = ("run", "status", "dataset", "recipe", "accuracy", "owner")
 
 
+@method_decorator(vary_on_headers("HX-Request"), name="dispatch")  # or going back could show the list alone
 class RunListView(PageAccessMixin, ListView[TrainingRun]):
-    """The runs that the address's filters leave, in its order; without any all of them, the newest first."""
+    """The runs that the address's filters leave, in its order; without any all of them, the newest first.
+
+    The list that refreshes itself asks for itself alone, without the filters, which would read what they offer.
+    """
 
     permission_required = "training.view_trainingrun"
     template_name = "training/runs.html"
@@ -54,6 +57,11 @@ class RunListView(PageAccessMixin, ListView[TrainingRun]):
         response = super().get(request, *args, **kwargs)
         response.status_code = 200 if is_valid else 400
         return response
+
+    def get_template_names(self) -> list[str]:
+        """Return the page's template, or that of the list."""
+        is_refresh = self.request.headers.get("HX-Request") == "true"
+        return ["training/_run_list.html" if is_refresh else self.template_name]
 
     def get_queryset(self) -> QuerySet[TrainingRun]:
         """Return the wanted runs."""
@@ -77,50 +85,37 @@ class RunListView(PageAccessMixin, ListView[TrainingRun]):
             "fewest_compared": FEWEST_COMPARED,
             "most_compared": MOST_COMPARED,
             "most_cancelled": MOST_CANCELLED,
+            "list_parameters": list_parameters(self.request),
         }
 
 
-class RunsCancelView(PageAccessMixin, TemplateView):
+class RunsCancelView(PageAccessMixin, SeveralView):
     """Ask whether the chosen runs shall end, and end them when the answer is posted."""
 
     permission_required = "training.view_trainingrun"
     template_name = "training/runs_cancel.html"
+    named = "run"
+    list_view = "runs"
 
-    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ANN401  # Django's own
-        """Ask, with those of the runs that can be cancelled."""
-        try:
-            numbers = read_numbers(request.GET)
-        except ServiceError as error:
-            return self.render_to_response(self.get_context_data(refusal=str(error)), status=error.status)
+    def find(self, numbers: Sequence[int]) -> list[TrainingRun]:
+        """Return those that can be cancelled."""
         chosen = runs_for_list().filter(pk__in=numbers[:MOST_CANCELLED])
-        runs = [run for run in chosen if not run.is_terminal and may_steer(run, self.viewer)]
-        return self.render_to_response(self.get_context_data(runs=runs, left_out=len(set(numbers)) - len(runs)))
+        return [run for run in chosen if not run.is_terminal and may_steer(run, self.viewer)]
 
-    def post(self, request: HttpRequest) -> HttpResponseBase:
-        """Cancel them and show the list."""
-        try:
-            outcome = cancel_runs(numbers=read_numbers(request.POST), by=self.viewer)
-        except ServiceError as error:
-            messages.error(request, str(error))
-        else:
-            _tell(request, outcome)
-        return redirect("runs")
-
-
-def _tell(request: HttpRequest, outcome: Cancellations) -> None:
-    """Say on the next page what became of the runs."""
-    count = len(outcome.cancelled)
-    if count:
+    def act(self, numbers: Sequence[int]) -> None:
+        """Cancel them."""
+        outcome = cancel_runs(numbers=numbers, by=self.viewer)
+        count = len(outcome.cancelled)
         sentence = ngettext("%(count)d run is being cancelled.", "%(count)d runs are being cancelled.", count)
-        messages.success(request, sentence % {"count": count})
-    sentences = (
-        (outcome.ended, _("Ended already: %(numbers)s.")),
-        (outcome.refused, _("Somebody else’s, and left alone: %(numbers)s.")),
-        (outcome.missing, _("Not there: %(numbers)s.")),
-    )
-    for numbers, text in sentences:
-        if numbers:
-            messages.warning(request, text % {"numbers": ", ".join(map(str, numbers))})
+        tell_outcome(
+            self.request,
+            done=sentence % {"count": count} if count else "",
+            left_alone=[
+                (outcome.ended, _("Ended already: %(numbers)s.")),
+                (outcome.refused, _("Somebody else’s, and left alone: %(numbers)s.")),
+                (outcome.missing, _("Not there: %(numbers)s.")),
+            ],
+        )
 
 
 def _next_orders(order: str) -> dict[str, dict[str, str]]:

@@ -120,7 +120,7 @@ class TestPage:
         execute_batch(job.pk)
         fragment = text(client, f"/batches/{job.pk}/live/?state=queued&items=0-0&history=0")
         assert "hx-get" not in fragment
-        assert 'id="batch-items" hx-swap-oob' in fragment
+        assert 'id="batch-items" hx-swap-oob="morph"' in fragment
         assert 'id="delete-button"' in fragment
         unchanged = text(client, f"/batches/{job.pk}/live/?state=succeeded&items=3-0")
         assert "batch-items" not in unchanged

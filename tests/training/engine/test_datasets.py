@@ -20,9 +20,11 @@ from PIL import Image
 from training.engine import dataset_draft
 from training.engine.constants import CIFAR10_CLASS_KEYS
 from training.engine.dataset_draft import hash_manifest
+from training.engine.dataset_files import preview_name
 from training.engine.datasets import import_dataset
 from training.engine.exceptions import DatasetError, DiskFullError
 from training.engine.package import hash_file
+from training.engine.recipes import RECIPES
 
 REAL_TEST_IMAGES_SHA256 = "85608e5c3b6bd3ba50b3b24e719903e6029556dbae3981605c7b7ad3920256b0"  # libjpeg-turbo
 KEYS = ("cat", "dog", "owl")
@@ -92,6 +94,7 @@ def test_folder(tree: Path, output: Path) -> None:
     }
     assert manifest["skipped"] == []
     assert sorted(path.name for path in output.iterdir()) == [
+        *sorted(preview_name(recipe) for recipe in RECIPES),
         "checks.json",
         "manifest.json",
         *sorted(manifest["files"]),

@@ -64,6 +64,16 @@ def test_it_can_leave_out_what_is_the_same(trainer: Person, dataset: Dataset) ->
     assert "The runs have the same settings." in text_of(compare(trainer, same, differences="only"))
 
 
+def test_its_links_keep_what_the_address_says(trainer: Person, dataset: Dataset) -> None:
+    runs = two_runs(dataset)
+    response = compare(trainer, runs, status="succeeded", sort="owner", scale="log", smoothing="0.8")
+    page = response.content.decode()
+    kept = f"?run={runs[0].pk}&amp;run={runs[1].pk}&amp;status=succeeded&amp;sort=owner&amp;scale=log&amp;smoothing=0.8"
+    assert f'href="{kept}#settings"' in page
+    assert f'href="{kept}&amp;differences=only#settings"' in page
+    assert f'href="{reverse("runs")}?status=succeeded&amp;sort=owner"' in page  # the way back to the list
+
+
 def test_it_warns_where_the_test_images_differ(trainer: Person, dataset: Dataset) -> None:
     warning = "tested on the images of different datasets"
     runs = two_runs(dataset)

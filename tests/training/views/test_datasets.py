@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from tests.factories import DatasetFactory, DatasetImportFactory, TrainingRunFactory, check_report, dataset_manifest
 from tests.training.people import Person, text_of
 from training.choices import JobStatus
+from training.engine.recipes import RECIPES
 from training.models import Dataset
 
 pytestmark = pytest.mark.django_db
@@ -163,3 +164,40 @@ def test_the_colours_are_drawn_from_the_arrays(trainer: Person, drawn: Dataset) 
 def test_colours_that_are_not_there_are_404(trainer: Person, artifacts_root: Path) -> None:
     assert trainer.get(reverse("dataset_histogram", args=[DatasetFactory.create().pk])).status_code == 404
     assert trainer.get(reverse("dataset_histogram", args=[987654])).status_code == 404
+
+
+def test_what_recipes_make_of_its_images_is_shown(trainer: Person, drawn: Dataset) -> None:
+    page = trainer.get(reverse("dataset", args=[drawn.pk]))
+    shown = text_of(page)
+    assert "Fast (Crop padding 2 px, Flip). First row: as stored. Below: the same images in epochs 1 to 3." in shown
+    assert "Transfer from STL-10 (Crop padding 4 px, Flip, MixUp 0.5, CutMix 0.5). First row" in shown
+    assert "manage.py preview_augmentations" not in shown
+    told = "8 training images as they are stored, and below them as the recipe Fast shows them in 3 epochs"
+    assert f'alt="{told}"' in page.content.decode()
+    for recipe in RECIPES:
+        address = reverse("dataset_preview", args=[drawn.pk, recipe])
+        assert f'src="{address}"' in page.content.decode()
+        response = trainer.get(address)
+        assert response.headers["Content-Type"] == "image/png"
+        assert response.headers["Cache-Control"] == "private, max-age=3600"
+        assert response.content == (drawn.path / f"augmented-{recipe}.png").read_bytes()
+        with Image.open(BytesIO(response.content)) as picture:
+            assert picture.size == (270, 142)
+
+
+def test_a_dataset_from_before_says_how_to_draw_them(trainer: Person, artifacts_root: Path) -> None:
+    dataset = DatasetFactory.create(name="old")
+    address = reverse("dataset", args=[dataset.pk])
+    assert "What a training sees of them" not in text_of(trainer.get(address))  # its files are on another machine
+    dataset.path.mkdir(parents=True)
+    assert "On the command line: manage.py preview_augmentations --dataset old" in text_of(trainer.get(address))
+    assert trainer.get(reverse("dataset_preview", args=[dataset.pk, "fast"])).status_code == 404
+
+
+@pytest.mark.parametrize("recipe", ["slow", "checks"])
+def test_a_recipe_that_is_not_there_is_404(trainer: Person, drawn: Dataset, recipe: str) -> None:
+    assert trainer.get(reverse("dataset_preview", args=[drawn.pk, recipe])).status_code == 404
+
+
+def test_what_recipes_make_is_for_trainers(drawn: Dataset) -> None:
+    assert Person("user").get(reverse("dataset_preview", args=[drawn.pk, "fast"])).status_code == 403

@@ -24,6 +24,8 @@ from training.models import ModelVersion, TrainingRun
 
 pytestmark = pytest.mark.django_db
 
+REFRESH = {"hx-request": "true"}
+
 
 @pytest.fixture
 def trainer() -> Person:
@@ -51,6 +53,11 @@ class TestList:
             # queue is paused.
             with django_assert_num_queries(10):
                 trainer.get(reverse("runs"))
+            # The list that refreshes itself offers no filters, and looks up the one that is chosen.
+            with django_assert_num_queries(7):
+                trainer.get(reverse("runs"), headers=REFRESH)
+            with django_assert_num_queries(8):
+                trainer.get(reverse("runs"), {"architecture": "whitened_cnn"}, headers=REFRESH)
 
     def test_it_comes_in_pages(self, trainer: Person) -> None:
         TrainingRunFactory.create_batch(21)
@@ -71,6 +78,15 @@ class TestList:
         assert 'hx-trigger="every 2s"' in trainer.get(reverse("runs")).content.decode()
         TrainingRun.objects.filter(pk=run.pk).update(**in_state(JobStatus.CANCELLED))
         assert "hx-get" not in trainer.get(reverse("runs")).content.decode()
+
+    def test_a_refresh_brings_the_list_alone(self, trainer: Person) -> None:
+        run = TrainingRunFactory.create(status=JobStatus.RUNNING)
+        page, part = trainer.get(reverse("runs")), trainer.get(reverse("runs"), headers=REFRESH)
+        assert "id_search" in page.content.decode()
+        assert part.content.decode().strip().startswith('<div id="run-list"')
+        assert f'id="run-{run.pk}"' in part.content.decode()
+        assert "id_search" not in part.content.decode()
+        assert "HX-Request" in page.headers["Vary"]  # or a browser that goes back may show the part
 
     def test_it_shows_the_tested_accuracy_or_the_newest_validated_one(
         self, trainer: Person, artifacts_root: object
@@ -127,6 +143,14 @@ class TestFilters:
             ({"since": "yesterday"}, {"since": ["Enter a valid date."]}),
             ({"search": "a\0b"}, {"search": ["Null characters are not allowed."]}),
             (
+                {"owner": "nobody"},
+                {"owner": ["Select a valid choice. nobody is not one of the available choices."]},
+            ),
+            (
+                {"dataset": "a\0b"},
+                {"dataset": ["Select a valid choice. a\0b is not one of the available choices."]},
+            ),
+            (
                 {"recipe": "slow"},
                 {"recipe": ["Select a valid choice. slow is not one of the available choices."]},
             ),
@@ -177,7 +201,7 @@ class TestSeveral:
         others = TrainingRunFactory.create()
         ended = TrainingRunFactory.create(owner=trainer.user, status=JobStatus.FAILED)
         response = trainer.get(reverse("runs_cancel"), {"run": [own.pk, others.pk, ended.pk]})
-        assert response.context["runs"] == [own]
+        assert response.context["jobs"] == [own]
         assert "2 more cannot be cancelled" in text_of(response)
         assert own.pk in TrainingRun.objects.filter(status=JobStatus.QUEUED).values_list("pk", flat=True)
 
@@ -202,6 +226,17 @@ class TestSeveral:
         self.cancel(Person("operator"), run)
         run.refresh_from_db()
         assert run.status == JobStatus.CANCELLED
+
+    def test_the_list_is_shown_again_as_it_was(self, trainer: Person) -> None:
+        run = TrainingRunFactory.create(owner=trainer.user)
+        page = trainer.get(reverse("runs"), {"status": "queued", "search": "", "sort": "owner"}).content.decode()
+        assert '<input type="hidden" name="status" value="queued">' in page
+        assert '<input type="hidden" name="search"' not in page
+        asked = reverse("runs_cancel", query={"status": "queued", "sort": "owner", "page": "2", "run": run.pk})
+        back = f"{reverse('runs')}?status=queued&sort=owner"
+        assert f'href="{back.replace("&", "&amp;")}&amp;page=2">No</a>' in trainer.get(asked).content.decode()
+        assert trainer.post(asked, {"run": run.pk}).headers["Location"] == back
+        assert trainer.post(asked, {"run": "x"}).headers["Location"] == back
 
     def test_nonsense_is_refused(self, trainer: Person) -> None:
         assert trainer.get(reverse("runs_cancel"), {"run": "x"}).status_code == 400

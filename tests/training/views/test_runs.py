@@ -188,7 +188,7 @@ class TestLive:
 
         def outside(**shown: Any) -> set[str]:
             page = trainer.get(self.address(run, **shown)).content.decode()
-            return set(re.findall(r'id="([a-z-]+)"\s+hx-swap-oob', page))
+            return set(re.findall(r'id="([a-z-]+)"[^>]*?\shx-swap-oob', page))
 
         assert outside(state="running", epochs=1) == {"run-log"}
         assert outside(state="running", epochs=0) == {"run-log", "run-epochs"}
