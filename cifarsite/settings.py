@@ -188,7 +188,11 @@ CELERY_TASK_IGNORE_RESULT = True  # the database is the truth
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "default"
-CELERY_TASK_ROUTES = {"training.execute_*": {"queue": "training"}, "classifier.execute_*": {"queue": "inference"}}
+CELERY_TASK_ROUTES = {
+    "training.execute_*": {"queue": "training"},
+    "classifier.execute_*": {"queue": "inference"},
+    "accounts.deliver": {"queue": "deliveries"},  # others' mail servers and web addresses may be slow
+}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 150_000
@@ -226,7 +230,9 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[cifarsite] "
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # of what changed about an account, to its confirmed address
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds for which a password that was typed stands for whoever sits there
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an e-mail address is changed; `accounts.proof` tells what else
+# Seconds for which a password that was typed, at the sign-in too, stands for whoever sits there.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 60 * read_number("CIFARSITE_REAUTHENTICATION_MINUTES", 10, minimum=1, maximum=1440)
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "cifarsite"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off

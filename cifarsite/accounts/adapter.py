@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from cifarsite.accounts.groups import USER
 from cifarsite.accounts.language import remember_language
 from cifarsite.accounts.models import User
+from cifarsite.accounts.proof import is_proof_old
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -33,6 +34,10 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             user.groups.add(Group.objects.get(name=USER))
         return user
+
+    def is_reauthentication_required(self, *, app: str, **options: Any) -> bool:  # noqa: ANN401
+        """Say whether the password is asked for again: not of whoever has just signed in."""
+        return super().is_reauthentication_required(app=app, **options) and is_proof_old(self.request)
 
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:  # noqa: ANN401
         """Let the browser of whoever signed in get its pages in the language that they chose."""

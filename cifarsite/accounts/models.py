@@ -10,13 +10,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from cifarsite.accounts.notices import Channel, Delivery, Notification, Webhook
+from cifarsite.accounts.notices import Channel, Delivery, Fault, Notification, Webhook
 from cifarsite.accounts.querysets import ApiTokenQuerySet
 from training.choices import Scope
 
-__all__ = ["ALL_SCOPES", "ApiToken", "Channel", "Delivery", "Notification", "User", "Webhook"]
+__all__ = ["DEFAULT_SCOPES", "ApiToken", "Channel", "Delivery", "Fault", "Notification", "User", "Webhook"]
 
-ALL_SCOPES: Final = " ".join(Scope.values)
+DEFAULT_SCOPES: Final = " ".join(scope for scope in Scope.values if scope != Scope.ACCOUNT)
+"""Of a token for which nobody names any: what concerns the account has to be asked for."""
 
 
 class User(AbstractUser):
@@ -37,7 +38,7 @@ class ApiToken(AbstractAuthToken):
     """
 
     name = models.CharField(_("name"), max_length=100, default="")
-    scopes = models.CharField(_("scopes"), max_length=100, default=ALL_SCOPES)  # of `Scope`, separated by spaces
+    scopes = models.CharField(_("scopes"), max_length=100, default=DEFAULT_SCOPES)  # of `Scope`, separated by spaces
     last_used_at = models.DateTimeField(_("last use"), null=True, blank=True)  # to the minute
     made_with = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="made")
 
