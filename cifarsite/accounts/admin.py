@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from allauth.mfa import admin as mfa_admin
 from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
+from django.db import transaction
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cifarsite.accounts.deletion import delete_account, is_last_administrator
+from cifarsite.accounts.deletion import administrators, delete_account
 from cifarsite.accounts.models import ApiToken, User
 from training.admin.base import Deletion, ReadOnlyAdmin, protecting
 from training.exceptions import ServiceError
@@ -36,10 +40,35 @@ class PersonAdmin(UserAdmin[User]):
         return ", ".join(group.name for group in user.groups.all()) or "—"
 
     def get_deleted_objects(self, objs: Sequence[User] | QuerySet[User], request: HttpRequest) -> Deletion:
-        """Name the accounts, not what they hold, which nobody else may see; protect the last administrator."""
+        """Name the accounts, not what they hold, which nobody else may see; protect the last administrators."""
         names = [str(user) for user in objs]
         deletion: Deletion = (names, {str(self.opts.verbose_name_plural): len(names)}, set(), [])
-        return protecting(deletion, objs, keep=is_last_administrator, why=_("%(row)s is the only administrator"))
+        leaving = {user.pk for user in objs}
+        ruling = set(administrators().values_list("pk", flat=True))
+        why = _("%(row)s is the only administrator") if len(ruling) == 1 else _("%(row)s: one administrator has to stay")
+        return protecting(deletion, objs, keep=lambda user: user.pk in ruling and ruling <= leaving, why=why)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask, and delete; a refusal is said, and no success beside it."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ServiceError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return redirect("admin:accounts_user_changelist")
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+        """Carry an action out; as above."""
+        try:
+            return super().response_action(request, queryset)
+        except ServiceError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return redirect(request.get_full_path())
+
+    def log_deletions(self, request: HttpRequest, queryset: Sequence[User] | QuerySet[User]) -> list[LogEntry]:  # type: ignore[override]
+        """Write nothing yet: each is logged when it goes."""
+        return []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """Delete the account as its owner would."""
@@ -51,10 +80,9 @@ class PersonAdmin(UserAdmin[User]):
             self._delete(request, user)
 
     def _delete(self, request: HttpRequest, user: User) -> None:
-        try:
+        with transaction.atomic():
+            super().log_deletions(request, User.objects.filter(pk=user.pk))
             delete_account(user=user)
-        except ServiceError as error:  # all administrators at once: one stays
-            self.message_user(request, str(error), messages.ERROR)
 
 
 @admin.register(ApiToken)

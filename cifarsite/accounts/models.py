@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -12,9 +13,10 @@ from knox.models import AbstractAuthToken, AuthTokenManager
 
 from cifarsite.accounts.notices import Channel, Delivery, Fault, Notification, Webhook
 from cifarsite.accounts.querysets import ApiTokenQuerySet
+from cifarsite.accounts.sessions import SessionStore
 from training.choices import Scope
 
-__all__ = ["DEFAULT_SCOPES", "ApiToken", "Channel", "Delivery", "Fault", "Notification", "User", "Webhook"]
+__all__ = ["DEFAULT_SCOPES", "ApiToken", "Channel", "Delivery", "Fault", "Notification", "Session", "User", "Webhook"]
 
 DEFAULT_SCOPES: Final = " ".join(scope for scope in Scope.values if scope != Scope.ACCOUNT)
 """Of a token for which nobody names any: what concerns the account has to be asked for."""
@@ -28,6 +30,20 @@ class User(AbstractUser):
     wants_mail = models.BooleanField(_("is told by e-mail when a job ends"), default=False)
     # How many of their notifications are unread; kept here, where every page finds it without a query of its own.
     unread_notifications = models.PositiveIntegerField(_("unread notifications"), default=0, editable=False)
+
+
+class Session(AbstractBaseSession):
+    """A signed-in browser, or one that is not; it goes with its account."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+
+    class Meta(AbstractBaseSession.Meta):
+        abstract = False
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionStore]:
+        """Return what reads and writes it."""
+        return SessionStore
 
 
 class ApiToken(AbstractAuthToken):

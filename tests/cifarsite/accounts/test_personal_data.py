@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.test import Client
 from PIL import Image
 
 from cifarsite.accounts.deletion import LastAdministratorError, delete_account
-from cifarsite.accounts.models import ApiToken, Notification, User, Webhook
+from cifarsite.accounts.models import ApiToken, Notification, Session, User, Webhook
 from classifier.models import BatchItem, BatchJob, Original, Prediction, Share
 from tests.api_fixtures import make_token, make_user
 from tests.factories import (
@@ -200,6 +199,7 @@ def test_the_page_asks_for_the_password_and_ends_every_session() -> None:
     assert not User.objects.exists()
     assert other.get("/account/").status_code == 302
     assert not any("_auth_user_id" in row.get_decoded() for row in Session.objects.all())
+    assert not Session.objects.exclude(owner=None).exists()
 
 
 def test_who_has_no_password_types_their_name() -> None:
