@@ -414,6 +414,7 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         "/": {"get"},
         "/account": {"get", "patch"},
         "/account/data": {"get"},
+        "/account/webhook": {"delete", "get", "put"},
         "/batch_predict": {"post"},
         "/batches": {"get", "post"},
         "/batches/{id}": {"delete", "get"},

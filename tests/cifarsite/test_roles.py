@@ -176,6 +176,43 @@ def test_the_last_administrator_is_protected() -> None:
     assert User.objects.filter(pk=person.user.pk).exists()
 
 
+def delete_together(person: Person, *users: User) -> str:
+    form = {"action": "delete_selected", "_selected_action": [user.pk for user in users], "post": "yes"}
+    return text_of(person.post("/admin/accounts/user/", form, follow=True))
+
+
+def test_all_administrators_at_once_are_protected() -> None:
+    person, other = Person("administrator", is_staff=True), UserFactory.create(groups=["administrator"])
+    shown = delete_together(person, person.user, other)
+    assert f"{other}: one administrator has to stay" in shown
+    assert "Successfully deleted" not in shown
+    assert User.objects.count() == 2
+
+
+def refuse(*, user: User) -> None:
+    raise LastAdministratorError("Nobody would be left.")
+
+
+def test_a_refused_deletion_is_said_without_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may have gone since the question was asked."""
+    person, other = Person("administrator", is_staff=True), UserFactory.create()
+    monkeypatch.setattr("cifarsite.accounts.admin.delete_account", refuse)
+    shown = text_of(person.post(f"/admin/accounts/user/{other.pk}/delete/", {"post": "yes"}, follow=True))
+    for page in (shown, delete_together(person, other)):
+        assert "Nobody would be left." in page
+        assert "success" not in page.lower()
+    assert User.objects.filter(pk=other.pk).exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_a_deletion_is_in_the_history() -> None:
+    person, others = Person("administrator", is_staff=True), UserFactory.create_batch(3)
+    person.post(f"/admin/accounts/user/{others[0].pk}/delete/", {"post": "yes"})
+    assert "Successfully deleted 2 users." in delete_together(person, *others[1:])
+    logged = LogEntry.objects.filter(user=person.user, action_flag=DELETION).values_list("object_repr", flat=True)
+    assert sorted(logged) == sorted(str(other) for other in others)
+
+
 def test_the_key_of_a_second_factor_is_shown_to_nobody() -> None:
     person, other = Person("administrator", is_staff=True), UserFactory.create()
     row = Authenticator.objects.create(user=other, type=Authenticator.Type.TOTP, data={"secret": "KEYOFTHEIRS"})

@@ -1,4 +1,4 @@
-"""The account page: preferences, webhook, two-factor sign-in, and trying too often."""
+"""The account page: preferences, two-factor sign-in, and trying too often."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
-from django.conf import LazySettings
 from django.core import mail
 from django.core.cache import cache
 from django.test import Client
 
-from cifarsite.accounts.models import User, Webhook
+from cifarsite.accounts.models import User
 from tests.api_fixtures import Program, problem_of
 from tests.factories import PASSWORD, UserFactory
 from tests.training.people import Person, errors_of, text_of
@@ -107,49 +106,10 @@ def patch(program: Program, body: dict[str, object]) -> Any:
     return program.client.patch("/api/v1/account", body, content_type="application/json", headers=headers)
 
 
-# --- The webhook -----------------------------------------------------------------------------------------------------
-def test_a_webhooks_secret_is_shown_once() -> None:
-    person = Person("user")
-    shown = person.post("/account/webhook/", {"url": "https://example.org/hook"}).content.decode()
-    row = Webhook.objects.get(owner=person.user)
-    assert (row.url, row.secret in shown) == ("https://example.org/hook", True)
-    page = person.get("/account/").content.decode()
-    assert (row.secret in page, row.url in page) == (False, True)
-
-
-def test_a_private_address_is_refused_in_words(settings: LazySettings) -> None:
-    settings.WEBHOOKS_PRIVATE = False
-    response = Person("user").post("/account/webhook/", {"url": "http://192.168.0.1/"})
-    assert response.status_code == 400
-    assert "This address is in a private network" in text_of(response)
-    assert not Webhook.objects.exists()
-
-
-def test_a_webhook_is_removed() -> None:
-    person = Person("user")
-    person.post("/account/webhook/", {"url": "https://example.org/hook"})
-    assert "Nothing is posted any more." in text_of(person.post("/account/webhook/", {"remove": "1"}, follow=True))
-    assert not Webhook.objects.exists()
-
-
 # --- Two-factor sign-in ----------------------------------------------------------------------------------------------
 def code_now(secret: str) -> str:
     """Return what an authenticator app shows."""
     return str(totp.format_hotp_value(totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time()))))
-
-
-def proven() -> Client:
-    """Return a browser whose person typed their password again, as what changes the second factor demands."""
-    client = signed_in()
-    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
-    return client
-
-
-def test_the_password_is_asked_for_again() -> None:
-    client = signed_in()
-    response = client.get("/accounts/2fa/totp/activate/", follow=True)
-    assert response.redirect_chain == [("/accounts/reauthenticate/?next=%2Faccounts%2F2fa%2Ftotp%2Factivate%2F", 302)]
-    assert "Is it you?" in text_of(response)
 
 
 def set_up(client: Client) -> str:
@@ -161,20 +121,20 @@ def set_up(client: Client) -> str:
 
 
 def test_the_key_is_a_picture_of_our_own() -> None:
-    html = proven().get("/accounts/2fa/totp/activate/").content.decode()
+    html = signed_in().get("/accounts/2fa/totp/activate/").content.decode()
     assert 'src="data:image/svg+xml' in html
     assert "style=" not in html
 
 
 def test_a_wrong_code_switches_nothing_on() -> None:
-    client = proven()
+    client = signed_in()
     client.get("/accounts/2fa/totp/activate/")
     assert "Incorrect code." in text_of(client.post("/accounts/2fa/totp/activate/", {"code": "000000"}))
     assert "Set it up" in text_of(client.get("/accounts/2fa/"))
 
 
 def test_signing_in_takes_the_second_factor_or_a_recovery_code() -> None:
-    client = proven()
+    client = signed_in()
     set_up(client)
     codes = client.get("/accounts/2fa/recovery-codes/").context["unused_codes"]
     assert len(codes) == 10
@@ -189,7 +149,7 @@ def test_signing_in_takes_the_second_factor_or_a_recovery_code() -> None:
 
 
 def test_it_is_switched_off_by_whoever_switched_it_on() -> None:
-    client = proven()
+    client = signed_in()
     set_up(client)
     assert "Switch it off" in text_of(client.get("/accounts/2fa/"))
     client.post("/accounts/2fa/totp/deactivate/")
@@ -197,7 +157,7 @@ def test_it_is_switched_off_by_whoever_switched_it_on() -> None:
 
 
 def test_a_second_factor_that_is_deleted_in_the_panel_leaves_no_codes(admin_client: Client) -> None:
-    client = proven()
+    client = signed_in()
     set_up(client)
     [key] = Authenticator.objects.filter(type=Authenticator.Type.TOTP)
     admin_client.post(f"/admin/mfa/authenticator/{key.pk}/delete/", {"post": "yes"})
