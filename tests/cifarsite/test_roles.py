@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.contrib.admin.models import DELETION, LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from cifarsite.accounts.deletion import LastAdministratorError
 from cifarsite.accounts.models import ApiToken, User
 from classifier.models import BatchJob, Prediction
 from tests.api_fixtures import make_token
