@@ -18,8 +18,8 @@ from rest_framework.views import APIView
 
 from cifarsite.accounts.models import User
 from cifarsite.accounts.personal_data import write_archive
-from cifarsite.accounts.proof import require_proof
 from cifarsite.accounts.preferences import change_preferences, time_zones
+from cifarsite.accounts.proof import require_proof
 from training.api.files import renderers_of, send_stream
 from training.api.requests import asker, checked_body
 from training.api.scopes import ANY_TOKEN

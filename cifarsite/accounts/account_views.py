@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from allauth.account.decorators import reauthentication_required
 from allauth.account.models import EmailAddress
 from allauth.core import ratelimit
 from allauth.mfa.models import Authenticator
@@ -28,7 +27,7 @@ from cifarsite.accounts.models import User
 from cifarsite.accounts.notices import MOST_ATTEMPTS
 from cifarsite.accounts.personal_data import write_archive
 from cifarsite.accounts.preferences import change_preferences
-from cifarsite.accounts.proof import needs_proof
+from cifarsite.accounts.proof import needs_proof, proof_required
 from cifarsite.accounts.webhook_settings import describe_webhook
 from classifier.models import BatchJob, Prediction
 from training.api.files import send_stream
@@ -78,7 +77,7 @@ def _show(request: HttpRequest, *, status: int = 200, **context: object) -> Http
 @login_required
 @never_cache
 @require_GET
-@reauthentication_required
+@proof_required
 def data(request: HttpRequest) -> HttpResponse:
     """Say what the archive of a person's data holds, and offer it."""
     return render(request, "accounts/data.html")

@@ -45,7 +45,9 @@ class PersonAdmin(UserAdmin[User]):
         deletion: Deletion = (names, {str(self.opts.verbose_name_plural): len(names)}, set(), [])
         leaving = {user.pk for user in objs}
         ruling = set(administrators().values_list("pk", flat=True))
-        why = _("%(row)s is the only administrator") if len(ruling) == 1 else _("%(row)s: one administrator has to stay")
+        why = (
+            _("%(row)s is the only administrator") if len(ruling) == 1 else _("%(row)s: one administrator has to stay")
+        )
         return protecting(deletion, objs, keep=lambda user: user.pk in ruling and ruling <= leaving, why=why)
 
     def delete_view(
@@ -58,15 +60,15 @@ class PersonAdmin(UserAdmin[User]):
             self.message_user(request, str(refusal), messages.ERROR)
             return redirect("admin:accounts_user_changelist")
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[User]) -> HttpResponse | None:
+    def response_action(self, request: HttpRequest, queryset: QuerySet[User], **options: Any) -> HttpResponse | None:
         """Carry an action out; as above."""
         try:
-            return super().response_action(request, queryset)
+            return super().response_action(request, queryset, **options)
         except ServiceError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return redirect(request.get_full_path())
 
-    def log_deletions(self, request: HttpRequest, queryset: Sequence[User] | QuerySet[User]) -> list[LogEntry]:  # type: ignore[override]
+    def log_deletions(self, request: HttpRequest, queryset: Sequence[User] | QuerySet[User]) -> list[LogEntry]:
         """Write nothing yet: each is logged when it goes."""
         return []
 

@@ -21,7 +21,6 @@ from training.job_kinds import job_models
 from training.models import Transition
 from training.services.uploads import drop_upload
 
-
 FORMER: Final = "(deleted)"
 """Name of the closed account to which the admin panel's history goes; its brackets let nobody sign up under it."""
 

@@ -7,16 +7,22 @@ changed: a browser that somebody left alone, or a stolen session, opens none of 
 from __future__ import annotations
 
 import time
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from allauth.account.adapter import get_adapter
 from allauth.account.authentication import get_authentication_records
+from allauth.core.exceptions import ReauthenticationRequired
 from django.conf import settings
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
+
+P = ParamSpec("P")
+ResponseT = TypeVar("ResponseT", bound=HttpResponseBase)
 
 
 class ProofMissing(PermissionDenied):
@@ -36,6 +42,23 @@ def is_proof_old(request: HttpRequest) -> bool:
 def needs_proof(request: HttpRequest) -> bool:
     """Whether a person has to prove themselves again; who has nothing to prove it with is not asked."""
     return is_proof_old(request) and bool(get_adapter().get_reauthentication_methods(request.user))
+
+
+def proof_required(
+    view: Callable[Concatenate[HttpRequest, P], ResponseT],
+) -> Callable[Concatenate[HttpRequest, P], ResponseT]:
+    """Let a page ask for the password first, where the last proof is old. Stands behind `login_required`.
+
+    allauth's middleware leads there and back; what was posted is kept, and carried out after the password.
+    """
+
+    @wraps(view)
+    def guarded(request: HttpRequest, /, *args: P.args, **options: P.kwargs) -> ResponseT:
+        if needs_proof(request):
+            raise ReauthenticationRequired
+        return view(request, *args, **options)
+
+    return guarded
 
 
 def require_proof(request: Request) -> None:

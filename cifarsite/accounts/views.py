@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import cast
 
-from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -16,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from cifarsite.accounts.forms import TokenForm
 from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.proof import proof_required
 from cifarsite.accounts.querysets import ApiTokenQuerySet
 from cifarsite.accounts.tokens import make_token, revoke_token
 from training.choices import Scope
@@ -25,7 +25,7 @@ from training.exceptions import ServiceError
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@reauthentication_required
+@proof_required
 def tokens(request: HttpRequest) -> HttpResponse:
     """List one's tokens, and make one, which is shown in the answer to the form and never again."""
     form = TokenForm(request.POST if request.method == "POST" else None)

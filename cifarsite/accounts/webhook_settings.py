@@ -1,4 +1,4 @@
-"""A person's webhook: set, removed, and how its last delivery went. The page, the API and the command all call these."""
+"""A person's webhook: set, removed, and how its last delivery went. The page, the API and the command call these."""
 
 from __future__ import annotations
 

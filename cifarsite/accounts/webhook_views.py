@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from allauth.account.decorators import reauthentication_required
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -14,6 +13,7 @@ from django.views.decorators.http import require_http_methods
 from cifarsite.accounts.account_views import asker
 from cifarsite.accounts.forms import WebhookForm
 from cifarsite.accounts.notices import MOST_ATTEMPTS
+from cifarsite.accounts.proof import proof_required
 from cifarsite.accounts.webhook_settings import describe_webhook, remove_webhook, set_webhook
 from training.exceptions import ServiceError
 
@@ -21,7 +21,7 @@ from training.exceptions import ServiceError
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-@reauthentication_required
+@proof_required
 def webhook(request: HttpRequest) -> HttpResponse:
     """Set the address that notifications are posted to, and show the secret this once; or remove it."""
     user = asker(request)

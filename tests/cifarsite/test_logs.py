@@ -132,7 +132,7 @@ def test_a_plain_line_of_a_job_names_it_too(write_log: Log) -> None:
     )
 
 
-# --- Addresses that are secrets -----------------------------------------------------------------------------------------
+# --- Addresses that are secrets --------------------------------------------------------------------------------------
 @pytest.mark.django_db
 @pytest.mark.parametrize("write_log", ["json", "plain"], indirect=True)
 def test_addresses_that_open_a_page_by_themselves_are_masked(write_log: Log) -> None:

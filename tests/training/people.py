@@ -12,7 +12,6 @@ from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from django.test import Client
 
 from cifarsite.accounts.models import User
-
 from tests.factories import UserFactory
 
 

@@ -33,7 +33,9 @@ class Command(BaseCommand):
         what = parser.add_mutually_exclusive_group()
         what.add_argument("--set", metavar="URL", dest="url", help="post there from now on, with a new secret")
         what.add_argument("--remove", action="store_true", help="post nothing more")
-        parser.add_argument("--json", action="store_true", help="print one JSON object, as /api/v1/account/webhook does")
+        parser.add_argument(
+            "--json", action="store_true", help="print one JSON object, as /api/v1/account/webhook does"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ANN401
         """Do it, and print what there is now.

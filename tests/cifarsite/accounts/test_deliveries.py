@@ -22,7 +22,7 @@ from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
-from cifarsite.accounts import deliveries
+from cifarsite.accounts import deliveries, tasks
 from cifarsite.accounts.deliveries import deliver, ring_for_due
 from cifarsite.accounts.models import Delivery, Fault, User, Webhook
 from cifarsite.accounts.notices import DELAYS
@@ -281,9 +281,8 @@ def _be_killed(*_arguments: object, **_options: object) -> int:
 
 
 def test_the_task_ends_whatever_a_receiver_does() -> None:
-    task = current_app.tasks["accounts.deliver"]
-    assert (task.soft_time_limit, task.time_limit) == (15, 20)
-    assert current_app.amqp.router.route({}, "accounts.deliver")["queue"].name == "deliveries"
+    assert (tasks.deliver.soft_time_limit, tasks.deliver.time_limit) == (15, 20)
+    assert current_app.amqp.router.route({}, tasks.deliver.name)["queue"].name == "deliveries"
 
 
 def test_a_removed_webhook_gets_nothing_more(user: User, receiver: Receiver) -> None:

@@ -207,7 +207,9 @@ def test_ending_sessions_reads_none() -> None:
     Client().force_login(user)
     with CaptureQueriesContext(connection) as queries:
         delete_account(user=user)
-    reading = [query["sql"] for query in queries if query["sql"].startswith("SELECT") and "session_data" in query["sql"]]
+    reading = [
+        query["sql"] for query in queries if query["sql"].startswith("SELECT") and "session_data" in query["sql"]
+    ]
     assert (reading, Session.objects.count()) == ([], 30)
 
 

@@ -1,4 +1,4 @@
-"""A person's webhook: set, removed, and what they are told of its deliveries, on the page, by the API, by the command."""
+"""A person's webhook: set, removed, and what they are told of its deliveries, on pages, by API, by command."""
 
 from __future__ import annotations
 
