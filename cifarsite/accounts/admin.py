@@ -60,7 +60,12 @@ class PersonAdmin(UserAdmin[User]):
             self.message_user(request, str(refusal), messages.ERROR)
             return redirect("admin:accounts_user_changelist")
 
-    def response_action(self, request: HttpRequest, queryset: QuerySet[User], **options: Any) -> HttpResponse | None:
+    def response_action(
+        self,
+        request: HttpRequest,
+        queryset: QuerySet[User],
+        **options: Any,  # noqa: ANN401  # Django's
+    ) -> HttpResponse | None:
         """Carry an action out; as above."""
         try:
             return super().response_action(request, queryset, **options)
