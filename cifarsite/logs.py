@@ -111,7 +111,7 @@ def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> Eve
 
 
 def _mask(text: str) -> str:
-    return _SECRET_PATHS.sub(r"\1…", text)
+    return _SECRET_PATHS.sub(r"\1***", text)
 
 
 def _put_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

@@ -144,9 +144,9 @@ def test_addresses_that_open_a_page_by_themselves_are_masked(write_log: Log) -> 
     assert visitor.get(f"/shared/{share.token}x/").status_code == 404
     visitor.get("/accounts/password/reset/key/3-c0ffee-5ecret/")
     visitor.get("/accounts/confirm-email/c0ffee-5ecret/")
-    assert "/shared/…/" in write_log.text
-    assert "/shared/…/picture.jpg" in write_log.text
-    assert "/accounts/confirm-email/…/" in write_log.text
+    assert "/shared/***/" in write_log.text
+    assert "/shared/***/picture.jpg" in write_log.text
+    assert "/accounts/confirm-email/***/" in write_log.text
     assert share.token not in write_log.text
     assert "c0ffee" not in write_log.text
 
