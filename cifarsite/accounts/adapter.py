@@ -22,6 +22,14 @@ class AccountAdapter(DefaultAccountAdapter):
     error_messages: ClassVar[dict[str, Any]] = {
         **DefaultAccountAdapter.error_messages,
         "too_many_login_attempts": gettext_lazy("Too many wrong passwords. Try again in five minutes."),
+        **dict.fromkeys(
+            ("username_password_mismatch", "email_password_mismatch"),
+            gettext_lazy("The name or the password is wrong."),
+        ),
+        **dict.fromkeys(("enter_current_password", "incorrect_password"), gettext_lazy("This is not your password.")),
+        "email_taken": gettext_lazy("There is an account with this address already."),
+        "duplicate_email": gettext_lazy("This address is yours already."),
+        "max_email_addresses": gettext_lazy("There can be no more than %d addresses."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
+from django.conf import settings
 from django.core import mail
 from django.core.cache import cache
+from django.template.loader import get_template, render_to_string
 from django.test import Client
+from django.utils import translation
 
 from cifarsite.accounts.models import User
 from tests.api_fixtures import Program, problem_of
@@ -19,6 +24,8 @@ from tests.factories import PASSWORD, UserFactory
 from tests.training.people import Person, errors_of, text_of
 
 pytestmark = pytest.mark.django_db
+
+FOLDER = Path(settings.BASE_DIR, "templates")
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +187,53 @@ def test_too_many_wrong_passwords_say_when_to_try_again() -> None:
     for _attempt in range(6):
         response = client.post("/accounts/login/", {"login": "ada", "password": "wrong"})
     assert "Too many wrong passwords. Try again in five minutes." in text_of(response)
+
+
+OWN_TEMPLATES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("[am]*/**/*") if path.is_file())
+IN_USE = [
+    *("account_inactive", "email", "email_confirm", "login", "logout", "password_change", "password_reset"),
+    *("password_reset_done", "password_reset_from_key", "password_reset_from_key_done", "password_set"),
+    *("reauthenticate", "signup", "signup_closed", "verification_sent"),
+]
+
+
+@pytest.mark.parametrize("name", IN_USE)
+def test_every_page_is_in_the_site_s_own_words(name: str) -> None:
+    origin = get_template(f"account/{name}.html").origin  # type: ignore[attr-defined]  # the engine's own template
+    assert Path(origin.name).is_relative_to(FOLDER)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("name", [name for name in OWN_TEMPLATES if name.endswith(".txt") and "logged" not in name])
+def test_every_mail_and_message_says_something_in_both_languages(name: str, language: str) -> None:
+    known = {"email": "ada@example.org", "user": User(username="ada"), "username": "ada", "ip": "::1"}
+    with translation.override(language):
+        said = render_to_string(name, known)
+    assert len(said.strip()) > 10
+    assert "example.com" not in said
+
+
+def test_a_mail_says_what_it_is_about_and_what_to_do() -> None:
+    User.objects.create(username="ada", email="ada@example.org")
+    Client().post("/accounts/password/reset/", {"email": "ada@example.org"})
+    [message] = mail.outbox
+    assert message.subject == "[cifarsite] Choose a new password"
+    before, link, after = re.split(r"(http://testserver/accounts/password/reset/key/\S+)", str(message.body))
+    assert before == "Hello ada,\n\nA new password was asked for. If it was you, choose it here:\n\n"
+    assert after.startswith("\n\nYour user name is ada.\n\nIf it was not you, nothing has to be done.\n")
+    page = Client().get(link.removeprefix("http://testserver"), follow=True)
+    assert "Choose a new password" in text_of(page)
+
+
+def test_a_changed_password_is_told_by_mail() -> None:
+    client = signed_in()
+    user = User.objects.get()
+    EmailAddress.objects.create(user=user, email="ada@example.org", verified=True, primary=True)
+    new = "a-much-longer-one-7"
+    client.post("/accounts/password/change/", {"oldpassword": PASSWORD, "password1": new, "password2": new})
+    [message] = mail.outbox
+    assert message.subject == "[cifarsite] Your password is changed"
+    assert "Your password is changed.\n\nIf it was not you, choose another password at once" in str(message.body)
 
 
 def test_a_mail_of_the_library_is_in_french() -> None:
