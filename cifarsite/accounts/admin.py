@@ -60,15 +60,10 @@ class PersonAdmin(UserAdmin[User]):
             self.message_user(request, str(refusal), messages.ERROR)
             return redirect("admin:accounts_user_changelist")
 
-    def response_action(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[User],
-        **options: Any,  # noqa: ANN401  # Django's
-    ) -> HttpResponse | None:
-        """Carry an action out; as above."""
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """List people, and carry actions out; as above."""
         try:
-            return super().response_action(request, queryset, **options)
+            return super().changelist_view(request, extra_context)
         except ServiceError as refusal:
             self.message_user(request, str(refusal), messages.ERROR)
             return redirect(request.get_full_path())

@@ -29,7 +29,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
         if remove_webhook(user=user):
             messages.success(request, _("Nothing is posted any more."))
         return redirect("account")
-    secret = ""
+    secret: str | None = None
     state = describe_webhook(user)
     posted = request.POST if request.method == "POST" else None
     form = WebhookForm(posted, initial={"url": state.webhook.url if state else ""})

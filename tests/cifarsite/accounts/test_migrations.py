@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.contrib.sessions.models import Session as OldSession
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
@@ -56,9 +57,8 @@ def test_faults_become_codes_and_old_sessions_go(before: Any) -> None:
         before.get_model("accounts", "Delivery").objects.create(
             notification=notification, channel="webhook", fault=sentence
         )
-    old = before.get_model("sessions", "Session")
-    old.objects.create(session_key="old", session_data="x", expire_date=timezone.now())
+    OldSession.objects.create(session_key="old", session_data="x", expire_date=timezone.now())
     migrate(MigrationExecutor(connection).loader.graph.leaf_nodes())
     rows = Delivery.objects.order_by("pk").values_list("fault", "status_code")
     assert list(rows) == list(SENTENCES.values())
-    assert (old.objects.count(), Session.objects.count()) == (0, 0)
+    assert (OldSession.objects.count(), Session.objects.count()) == (0, 0)
