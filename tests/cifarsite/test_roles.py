@@ -10,7 +10,7 @@ from allauth.mfa.models import Authenticator
 from django.contrib.admin.models import DELETION, LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from cifarsite.accounts.deletion import LastAdministratorError
+from cifarsite.accounts.deletion import FORMER, LastAdministratorError
 from cifarsite.accounts.models import ApiToken, User
 from classifier.models import BatchJob, Prediction
 from tests.api_fixtures import make_token
@@ -205,6 +205,15 @@ def test_a_refused_deletion_is_said_without_a_success(monkeypatch: pytest.Monkey
         assert "success" not in page.lower()
     assert User.objects.filter(pk=other.pk).exists()
     assert not LogEntry.objects.exists()
+
+
+def test_the_account_of_those_that_are_gone_stays() -> None:
+    person = Person("administrator", is_staff=True)
+    former = UserFactory.create(username=FORMER, is_active=False)
+    shown = text_of(person.post(f"/admin/accounts/user/{former.pk}/delete/", {"post": "yes"}, follow=True))
+    assert "This account stands for those that are gone" in shown
+    assert "success" not in shown.lower()
+    assert User.objects.filter(pk=former.pk).exists()
 
 
 def test_a_deletion_is_in_the_history() -> None:

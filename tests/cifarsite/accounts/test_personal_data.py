@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.management import CommandError, call_command
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from PIL import Image
@@ -26,6 +28,7 @@ from tests.api_fixtures import make_token, make_user
 from tests.factories import (
     PASSWORD,
     BatchJobFactory,
+    DatasetFactory,
     DatasetImportFactory,
     OriginalFactory,
     PredictionFactory,
@@ -177,6 +180,35 @@ def test_what_is_asked_for_amid_a_deletion_is_cancelled_too(
     [job] = asked
     job.refresh_from_db()
     assert (job.owner, job.status) == (None, JobStatus.CANCELLED)
+
+
+@pytest.mark.skipif(settings.EMBEDDED, reason="SQLite lets one write at a time")
+@pytest.mark.django_db(transaction=True)
+def test_what_is_asked_for_in_the_last_moment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    user, run = make_user(), TrainingRunFactory.build(dataset=DatasetFactory.create())
+    run.owner = user
+    met: list[type[BaseException]] = []
+
+    def submit() -> None:
+        try:
+            run.save()
+        except IntegrityError as error:
+            met.append(type(error))
+        finally:
+            connection.close()
+
+    submitting = threading.Thread(target=submit)
+
+    def amid(_user: User) -> None:
+        submitting.start()
+        submitting.join(1)
+        assert submitting.is_alive()  # it waits for what becomes of the account
+
+    monkeypatch.setattr(deletion, "_hand_over_log", amid)
+    delete_account(user=user)
+    submitting.join(10)
+    assert met == [IntegrityError]
+    assert not TrainingRun.objects.exists()
 
 
 def test_what_was_done_in_the_admin_panel_stays_in_its_history() -> None:
