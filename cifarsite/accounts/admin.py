@@ -8,9 +8,9 @@ from typing import Any
 from allauth.mfa import admin as mfa_admin
 from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
-from django.contrib.admin.models import LogEntry
+from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.admin import UserAdmin
-from django.db import transaction
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 
 from cifarsite.accounts.deletion import administrators, delete_account
 from cifarsite.accounts.models import ApiToken, User
-from training.admin.base import Deletion, ReadOnlyAdmin, protecting
+from training.admin.base import Deletion, ReadOnlyAdmin, asker, protecting
 from training.exceptions import ServiceError
 
 
@@ -82,9 +82,20 @@ class PersonAdmin(UserAdmin[User]):
             self._delete(request, user)
 
     def _delete(self, request: HttpRequest, user: User) -> None:
-        with transaction.atomic():
-            super().log_deletions(request, User.objects.filter(pk=user.pk))
+        """Delete an account, and log it; in transactions of the deletion's own, so that others write in between."""
+        kind = ContentType.objects.get_for_model(User)
+        entry = LogEntry.objects.create(
+            user=asker(request),
+            content_type=kind,
+            object_id=str(user.pk),
+            object_repr=str(user),
+            action_flag=DELETION,
+        )
+        try:
             delete_account(user=user)
+        except ServiceError:
+            entry.delete()
+            raise
 
 
 @admin.register(ApiToken)

@@ -216,6 +216,14 @@ def test_the_account_of_those_that_are_gone_stays() -> None:
     assert User.objects.filter(pk=former.pk).exists()
 
 
+def test_who_deletes_their_own_account_is_in_the_history_without_their_name() -> None:
+    person = Person("administrator", is_staff=True)
+    UserFactory.create(groups=["administrator"])
+    person.post(f"/admin/accounts/user/{person.user.pk}/delete/", {"post": "yes"})
+    entry = LogEntry.objects.get()
+    assert (entry.user.username, entry.action_flag, entry.object_id) == (FORMER, DELETION, str(person.user.pk))
+
+
 def test_a_deletion_is_in_the_history() -> None:
     person, others = Person("administrator", is_staff=True), UserFactory.create_batch(3)
     person.post(f"/admin/accounts/user/{others[0].pk}/delete/", {"post": "yes"})
