@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 from cifarsite.accounts.account_api import AccountDataView, AccountView
 from cifarsite.accounts.notification_api import NotificationReadView, NotificationsReadView, NotificationsView
 from cifarsite.accounts.token_api import TokensView, TokenView
+from cifarsite.accounts.webhook_api import WebhookView
 from cifarsite.docs_views import RedocView, SwaggerView
 from cifarsite.health import HealthView, ReadyView, WelcomeView
 
@@ -18,6 +19,7 @@ _api: list[URLPattern | URLResolver] = [
     path("tokens/<slug:key>", TokenView.as_view(), name="token"),
     path("account", AccountView.as_view(), name="account"),
     path("account/data", AccountDataView.as_view(), name="account_data"),
+    path("account/webhook", WebhookView.as_view(), name="account_webhook"),
     path("notifications", NotificationsView.as_view(), name="notifications"),
     path("notifications/read", NotificationsReadView.as_view(), name="notifications_read"),
     path("notifications/<int:pk>/read", NotificationReadView.as_view(), name="notification_read"),

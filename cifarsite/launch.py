@@ -45,6 +45,7 @@ _ASK_AGAIN_SECONDS = 1.0
 _WORKER_GRACE_SECONDS = 30.0
 # Small: what these queues do is bound by memory, and one long batch must not keep the sweeper waiting.
 _DEFAULT_CONCURRENCY = "2"
+_DELIVERIES_AT_ONCE = "2"
 _ENVIRONMENT = {
     "CELERY_SKIP_CHECKS": "1",  # they would load every page into every worker
     "PYTHONUNBUFFERED": "1",
@@ -175,6 +176,10 @@ def _programs(address: Address) -> list[Program]:
         _celery("training", *worker, "training", "--concurrency", str(count_devices()), "--hostname", "training@%h"),
         _celery(
             "worker", *worker, "inference,default", "--concurrency", _DEFAULT_CONCURRENCY, "--hostname", "default@%h"
+        ),
+        # Of its own: others' mail servers and web addresses may be slow, and the sweeper must not wait for them.
+        _celery(
+            "deliveries", *worker, "deliveries", "--concurrency", _DELIVERIES_AT_ONCE, "--hostname", "deliveries@%h"
         ),
         _celery("beat", "beat", stage=1),
     ]

@@ -8,6 +8,7 @@ the web server's first process (`granian_logging.json`), which loads nothing els
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
@@ -26,6 +27,8 @@ _FIRST: Final = ("timestamp", "level", "logger", "event")
 _TALKATIVE: Final = ("alembic", "celery.app.trace", "celery.beat", "celery.worker.strategy")
 # Django gives these handlers of their own.
 _OTHERS_HANDLERS: Final = ("django", "django.server")
+# What follows these is as good as a password: links to shared answers, to a new password, to a confirmed address.
+_SECRET_PATHS: Final = re.compile(r"(/shared/|/accounts/password/reset/key/|/accounts/confirm-email/)[^/\s?\"']+")
 
 
 def make_formatter(log_format: str) -> logging.Formatter:
@@ -82,7 +85,7 @@ def _shared_processors() -> list[Processor]:
 
 def _json_renderers() -> list[Processor]:
     # Tracebacks as text, without the values of variables: these may be secrets.
-    return [structlog.processors.format_exc_info, _put_first, structlog.processors.JSONRenderer()]
+    return [structlog.processors.format_exc_info, _mask_secrets, _put_first, structlog.processors.JSONRenderer()]
 
 
 def _plain_renderers() -> list[Processor]:
@@ -92,7 +95,7 @@ def _plain_renderers() -> list[Processor]:
         pad_level=False,
         exception_formatter=structlog.dev.plain_traceback,
     )
-    return [renderer]
+    return [_mask_secrets, renderer]
 
 
 def _add_user_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
@@ -100,6 +103,15 @@ def _add_user_id(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     if user_id is not None:
         event.setdefault("user_id", user_id)
     return event
+
+
+def _mask_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Leave out of addresses what opens a page to whoever reads it, in every text of a record."""
+    return {name: _mask(value) if isinstance(value, str) else value for name, value in event.items()}
+
+
+def _mask(text: str) -> str:
+    return _SECRET_PATHS.sub(r"\1***", text)
 
 
 def _put_first(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

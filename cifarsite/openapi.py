@@ -14,7 +14,8 @@ def describe_api(*, version: str) -> dict[str, Any]:
     return {
         "TITLE": "cifarsite",
         "DESCRIPTION": "Classify images into the ten CIFAR-10 classes, and train the models that answer. "
-        "Make a token under “API tokens”, or with `manage.py api_token USERNAME`.",
+        "Make a token under “API tokens”, or with `manage.py api_token USERNAME`. What concerns the account itself "
+        "(its data, tokens, notifications and webhook) takes a session or a token with the scope `account`.",
         "VERSION": version,
         "OAS_VERSION": "3.1.1",
         "TAGS": [

@@ -192,6 +192,7 @@ CELERY_TASK_ROUTES = {
     "training.execute_evaluation": {"queue": "inference"},  # an exact name goes before patterns
     "training.execute_*": {"queue": "training"},
     "classifier.execute_*": {"queue": "inference"},
+    "accounts.deliver": {"queue": "deliveries"},  # others' mail servers and web addresses may be slow
 }
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # KiB: a child that has loaded MLflow (184 MB; 82 MB without) is replaced after its task.
@@ -230,7 +231,9 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[cifarsite] "
 ACCOUNT_EMAIL_NOTIFICATIONS = True  # of what changed about an account, to its confirmed address
-ACCOUNT_REAUTHENTICATION_TIMEOUT = 300  # seconds for which a password that was typed stands for whoever sits there
+ACCOUNT_REAUTHENTICATION_REQUIRED = True  # before an e-mail address is changed; `accounts.proof` tells what else
+# Seconds for which a password that was typed, at the sign-in too, stands for whoever sits there.
+ACCOUNT_REAUTHENTICATION_TIMEOUT = 60 * read_number("CIFARSITE_REAUTHENTICATION_MINUTES", 10, minimum=1, maximum=1440)
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "cifarsite"
 MFA_TOTP_TOLERANCE = 1  # steps of 30 s that a telephone's clock may be off
@@ -380,6 +383,7 @@ CONTENT_SECURITY_POLICY = {
 X_FRAME_OPTIONS = "DENY"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
+SESSION_ENGINE = "cifarsite.accounts.sessions"
 SESSION_COOKIE_HTTPONLY = True
 HTTPS = read_switch("CIFARSITE_HTTPS", default=not EMBEDDED)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = HTTPS

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from django.conf import settings
@@ -15,17 +15,20 @@ from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
-from cifarsite.accounts.models import ALL_SCOPES, ApiToken, User
+from cifarsite.accounts.models import ApiToken, User
 from cifarsite.authentication import guesses
 from cifarsite.health import gpu_watch
 from classifier.inference import champion_slot
 from tests.tiny_model import picture, register_version
 from training import rates
-from training.choices import ModelState
+from training.choices import ModelState, Scope
 from training.models import ModelVersion
 
 if TYPE_CHECKING:
     from django.test.client import _MonkeyPatchedWSGIResponse as Response
+
+
+ALL_SCOPES: Final = " ".join(Scope.values)
 
 
 @dataclass

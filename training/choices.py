@@ -97,3 +97,4 @@ class Scope(models.TextChoices):
     PREDICT = "predict", _("Classify pictures, and read and change your history")
     TRAIN = "train", _("See, start and stop training runs")
     OPERATE = "operate", _("Run the site: queues, workers, models")
+    ACCOUNT = "account", _("See and change your account: data, tokens, notifications, webhook")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -19,6 +19,7 @@ from rest_framework.views import APIView
 from cifarsite.accounts.models import User
 from cifarsite.accounts.personal_data import write_archive
 from cifarsite.accounts.preferences import change_preferences, time_zones
+from cifarsite.accounts.proof import require_proof
 from training.api.files import renderers_of, send_stream
 from training.api.requests import asker, checked_body
 from training.api.scopes import ANY_TOKEN
@@ -66,9 +67,9 @@ class AccountSerializer(serializers.Serializer[Any]):
 
 
 class AccountView(APIView):
-    """The account of whoever asks."""
+    """The account of whoever asks; any token may ask whose it is."""
 
-    scope = ANY_TOKEN
+    scope: ClassVar[dict[str, str]] = {"GET": ANY_TOKEN, "PATCH": Scope.ACCOUNT}
     permission_classes = (IsAuthenticated,)
     parser_classes = (JSONParser,)
 
@@ -109,7 +110,7 @@ class AccountView(APIView):
 class AccountDataView(APIView):
     """Everything that the site keeps of whoever asks."""
 
-    scope = Scope.PREDICT
+    scope = Scope.ACCOUNT
     permission_classes = (IsAuthenticated,)
     renderer_classes = renderers_of(_ZIP)
 
@@ -117,11 +118,18 @@ class AccountDataView(APIView):
         operation_id="download_account_data",
         tags=["Account"],
         summary="Download your data",
-        description="A ZIP archive with your history, pictures, batches, runs, and the names of your tokens.",
-        responses={(200, _ZIP): OpenApiTypes.BINARY, **problem_responses(descriptions=_REFUSALS)},
+        description=(
+            "A ZIP archive with your history, pictures, batches, runs, and the names of your tokens. A session has to "
+            "have proven its owner lately."
+        ),
+        responses={
+            (200, _ZIP): OpenApiTypes.BINARY,
+            **problem_responses(descriptions={**_REFUSALS, 403: "A session without a recent proof of its owner."}),
+        },
     )
     def get(self, request: Request) -> StreamingHttpResponse:
         """Send it."""
+        require_proof(request)
         owner = asker(request)
         parts = write_archive(owner, language=translation.get_language())
         return send_stream(parts, content_type=_ZIP, name=f"cifarsite-{owner.pk}.zip")

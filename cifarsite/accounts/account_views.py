@@ -17,15 +17,18 @@ from django.shortcuts import redirect, render
 from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_GET, require_http_methods
 
 from cifarsite.accounts.deletion import delete_account, is_last_administrator
-from cifarsite.accounts.forms import DeletionForm, PreferencesForm, WebhookForm
+from cifarsite.accounts.forms import DeletionForm, PreferencesForm
 from cifarsite.accounts.groups import GROUP_NAMES
 from cifarsite.accounts.language import remember_language
-from cifarsite.accounts.models import User, Webhook
+from cifarsite.accounts.models import User
+from cifarsite.accounts.notices import MOST_ATTEMPTS
 from cifarsite.accounts.personal_data import write_archive
-from cifarsite.accounts.preferences import change_preferences, remove_webhook, set_webhook
+from cifarsite.accounts.preferences import change_preferences
+from cifarsite.accounts.proof import needs_proof, proof_required
+from cifarsite.accounts.webhook_settings import describe_webhook
 from classifier.models import BatchJob, Prediction
 from training.api.files import send_stream
 from training.exceptions import ServiceError
@@ -60,11 +63,10 @@ def _say_saved(user: User) -> HttpResponse:
 
 def _show(request: HttpRequest, *, status: int = 200, **context: object) -> HttpResponse:
     user = asker(request)
-    webhook = Webhook.objects.filter(owner=user).first()
     known: dict[str, Any] = {
         "form": PreferencesForm(user=user),
-        "webhook": webhook,
-        "webhook_form": WebhookForm(initial={"url": webhook.url if webhook else ""}),
+        "webhook": describe_webhook(user),
+        "most_attempts": MOST_ATTEMPTS,
         "groups": [GROUP_NAMES.get(name, name) for name in sorted(user.groups.values_list("name", flat=True))],
         "address": EmailAddress.objects.filter(user=user).order_by("-primary", "pk").first(),
         "is_mfa_enabled": is_mfa_enabled(user, [Authenticator.Type.TOTP]),
@@ -74,30 +76,20 @@ def _show(request: HttpRequest, *, status: int = 200, **context: object) -> Http
 
 @login_required
 @never_cache
-@require_POST
-def webhook(request: HttpRequest) -> HttpResponse:
-    """Set the address that notifications are posted to, and show the secret this once; or remove it."""
-    user = asker(request)
-    if "remove" in request.POST:
-        if remove_webhook(user=user):
-            messages.success(request, _("Nothing is posted any more."))
-        return redirect("account")
-    form = WebhookForm(request.POST)
-    if form.is_valid():
-        try:
-            secret = set_webhook(user=user, url=form.cleaned_data["url"])
-        except ServiceError as error:
-            form.add_error("url", str(error))
-        else:
-            return _show(request, secret=secret)
-    return _show(request, webhook_form=form, status=400)
+@require_GET
+@proof_required
+def data(request: HttpRequest) -> HttpResponse:
+    """Say what the archive of a person's data holds, and offer it."""
+    return render(request, "accounts/data.html")
 
 
 @login_required
 @never_cache
 @require_GET
-def data(request: HttpRequest) -> HttpResponseBase:
-    """Send everything of the person who asks."""
+def archive(request: HttpRequest) -> HttpResponseBase:
+    """Send everything of the person who asks; their page asks for the password, where that is wanted again."""
+    if needs_proof(request):
+        return redirect("account_data")
     parts = write_archive(asker(request), language=translation.get_language())
     return send_stream(parts, content_type="application/zip", name=f"cifarsite-{asker(request).pk}.zip")
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from cifarsite.accounts.groups import USER
 from cifarsite.accounts.language import remember_language
 from cifarsite.accounts.models import User
+from cifarsite.accounts.proof import is_proof_old
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -21,6 +22,14 @@ class AccountAdapter(DefaultAccountAdapter):
     error_messages: ClassVar[dict[str, Any]] = {
         **DefaultAccountAdapter.error_messages,
         "too_many_login_attempts": gettext_lazy("Too many wrong passwords. Try again in five minutes."),
+        **dict.fromkeys(
+            ("username_password_mismatch", "email_password_mismatch"),
+            gettext_lazy("The name or the password is wrong."),
+        ),
+        **dict.fromkeys(("enter_current_password", "incorrect_password"), gettext_lazy("This is not your password.")),
+        "email_taken": gettext_lazy("There is an account with this address already."),
+        "duplicate_email": gettext_lazy("This address is yours already."),
+        "max_email_addresses": gettext_lazy("There can be no more than %d addresses."),
     }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
@@ -33,6 +42,10 @@ class AccountAdapter(DefaultAccountAdapter):
         if commit:
             user.groups.add(Group.objects.get(name=USER))
         return user
+
+    def is_reauthentication_required(self, *, app: str, **options: Any) -> bool:  # noqa: ANN401
+        """Say whether the password is asked for again: not of whoever has just signed in."""
+        return super().is_reauthentication_required(app=app, **options) and is_proof_old(self.request)
 
     def post_login(self, request: HttpRequest, user: User, **options: Any) -> HttpResponse:  # noqa: ANN401
         """Let the browser of whoever signed in get its pages in the language that they chose."""

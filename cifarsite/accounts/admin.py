@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from allauth.mfa import admin as mfa_admin
 from allauth.mfa.models import Authenticator
 from django.contrib import admin, messages
+from django.contrib.admin.models import DELETION, LogEntry
 from django.contrib.auth.admin import UserAdmin
+from django.contrib.contenttypes.models import ContentType
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from cifarsite.accounts.deletion import delete_account, is_last_administrator
+from cifarsite.accounts.deletion import administrators, delete_account
 from cifarsite.accounts.models import ApiToken, User
-from training.admin.base import Deletion, ReadOnlyAdmin, protecting
+from training.admin.base import Deletion, ReadOnlyAdmin, asker, protecting
 from training.exceptions import ServiceError
 
 
@@ -36,10 +40,37 @@ class PersonAdmin(UserAdmin[User]):
         return ", ".join(group.name for group in user.groups.all()) or "—"
 
     def get_deleted_objects(self, objs: Sequence[User] | QuerySet[User], request: HttpRequest) -> Deletion:
-        """Name the accounts, not what they hold, which nobody else may see; protect the last administrator."""
+        """Name the accounts, not what they hold, which nobody else may see; protect the last administrators."""
         names = [str(user) for user in objs]
         deletion: Deletion = (names, {str(self.opts.verbose_name_plural): len(names)}, set(), [])
-        return protecting(deletion, objs, keep=is_last_administrator, why=_("%(row)s is the only administrator"))
+        leaving = {user.pk for user in objs}
+        ruling = set(administrators().values_list("pk", flat=True))
+        why = (
+            _("%(row)s is the only administrator") if len(ruling) == 1 else _("%(row)s: one administrator has to stay")
+        )
+        return protecting(deletion, objs, keep=lambda user: user.pk in ruling and ruling <= leaving, why=why)
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """Ask, and delete; a refusal is said, and no success beside it."""
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except ServiceError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return redirect("admin:accounts_user_changelist")
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """List people, and carry actions out; as above."""
+        try:
+            return super().changelist_view(request, extra_context)
+        except ServiceError as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return redirect(request.get_full_path())
+
+    def log_deletions(self, request: HttpRequest, queryset: Sequence[User] | QuerySet[User]) -> list[LogEntry]:
+        """Write nothing yet: each is logged when it goes."""
+        return []
 
     def delete_model(self, request: HttpRequest, obj: User) -> None:
         """Delete the account as its owner would."""
@@ -51,10 +82,20 @@ class PersonAdmin(UserAdmin[User]):
             self._delete(request, user)
 
     def _delete(self, request: HttpRequest, user: User) -> None:
+        """Delete an account, and log it; in transactions of the deletion's own, so that others write in between."""
+        kind = ContentType.objects.get_for_model(User)
+        entry = LogEntry.objects.create(
+            user=asker(request),
+            content_type=kind,
+            object_id=str(user.pk),
+            object_repr=str(user),
+            action_flag=DELETION,
+        )
         try:
             delete_account(user=user)
-        except ServiceError as error:  # all administrators at once: one stays
-            self.message_user(request, str(error), messages.ERROR)
+        except ServiceError:
+            entry.delete()
+            raise
 
 
 @admin.register(ApiToken)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import partial
+from typing import Final
 
-from django.contrib.sessions.models import Session
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext as _
@@ -20,9 +21,16 @@ from training.job_kinds import job_models
 from training.models import Transition
 from training.services.uploads import drop_upload
 
+FORMER: Final = "(deleted)"
+"""Name of the closed account to which the admin panel's history goes; its brackets let nobody sign up under it."""
+
 
 class LastAdministratorError(ServiceError):
     """Nobody would be left to look after the site."""
+
+
+class FormerAccountError(ServiceError):
+    """The account that stands for those that are gone."""
 
 
 def administrators() -> QuerySet[User]:
@@ -43,33 +51,55 @@ def delete_account(*, user: User) -> None:
     Their live jobs are cancelled. The history goes in many transactions, so that others write in between; a deletion
     that is cut short there goes on when it is asked for again. Runs, imports, datasets and model versions are shared,
     and stay without an owner; so do the entries of their histories. Batches are private, and go with their histories
-    and archives.
+    and archives. What they did in the admin panel stays in its history, under the account `FORMER`.
 
     Raises:
+        FormerAccountError: it is that account.
         LastAdministratorError: nobody would be left to look after the site.
     """
+    if user.username == FORMER:
+        raise FormerAccountError(_("This account stands for those that are gone in the admin panel’s history."))
     with transaction.atomic():
         _hold_jobs(user)
         _require_successor(user)
-        for model in job_models():
-            for pk in model.objects.active().filter(owner=user).values_list("pk", flat=True):
-                model.request_cancel(pk, by=user)
+        _cancel_jobs(user)
     _delete_history(user)
     with transaction.atomic():
         _hold_jobs(user)
         _require_successor(user)
+        _hold_account(user)
+        _cancel_jobs(user)  # what was asked for since
+        _hand_over_log(user)
         for archive in BatchJob.objects.filter(owner=user).exclude(archive="").values_list("archive", flat=True):
             transaction.on_commit(partial(drop_upload, archive))
         _delete_private_rows(user)
-        pk = user.pk
-        user.delete()
-    _end_sessions(user_pk=str(pk))
+        user.delete()  # with tokens, sessions and notifications
 
 
 def _hold_jobs(user: User) -> None:
     """Hold a person's jobs before their account: a worker that ends one holds the job, then asks for its owner."""
     for model in job_models():
         list(model.objects.select_for_update().filter(owner=user).order_by("pk").values_list("pk"))
+
+
+def _hold_account(user: User) -> None:
+    """Hold the account's row wholly: nothing that names it as its owner is committed from now on."""
+    User.objects.select_for_update().filter(pk=user.pk).values_list("pk").first()
+
+
+def _cancel_jobs(user: User) -> None:
+    for model in job_models():
+        for pk in model.objects.active().filter(owner=user).values_list("pk", flat=True):
+            model.request_cancel(pk, by=user)
+
+
+def _hand_over_log(user: User) -> None:
+    """Let the admin panel's history outlive who made it, without their name."""
+    entries = LogEntry.objects.filter(user=user)
+    if entries.exists():
+        closed = {"is_active": False, "password": make_password(None)}
+        former, _made = User.objects.get_or_create(username=FORMER, defaults=closed)
+        entries.update(user=former)
 
 
 def _require_successor(user: User) -> None:
@@ -98,10 +128,3 @@ def _delete_private_rows(user: User) -> None:
 def _delete_history(user: User) -> None:
     while delete_wanted(owner=user, wanted=Wanted())[1]:
         pass
-
-
-def _end_sessions(*, user_pk: str) -> None:
-    """Delete the sessions of an account that is gone; what they hold can only be told by reading each."""
-    rows: Iterable[Session] = Session.objects.iterator()
-    keys = [row.pk for row in rows if row.get_decoded().get("_auth_user_id") == user_pk]
-    Session.objects.filter(pk__in=keys).delete()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from allauth.account.models import EmailAddress
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import settings
 from django.core.cache import cache
 from django.core.mail import EmailMessage
@@ -18,13 +19,14 @@ from django.template.loader import render_to_string
 from django.utils import translation
 from redis.exceptions import RedisError
 
-from cifarsite.accounts.models import Channel, Delivery, User, Webhook
+from cifarsite.accounts.models import Channel, Delivery, Fault, User, Webhook
+from cifarsite.accounts.notices import DELAYS
 from cifarsite.accounts.notifications import DELIVER, Notice, describe
 from cifarsite.accounts.webhooks import WebhookError, post_notice
 from training.doorbell import ring
 
-DELAYS: Final = (60, 240, 960, 3_840, 15_360, 61_440)
-"""Seconds from one attempt to the next, after which a delivery is given up: seven attempts within a day."""
+DEADLINE_SECONDS: Final = 15
+"""Of one attempt, from looking the host up to the answer: the task's soft limit, which no slow receiver can stretch."""
 
 _AT_ONCE: Final = 100
 _RING_AGAIN_SECONDS: Final = 60
@@ -33,7 +35,16 @@ logger = logging.getLogger(__name__)
 
 
 class DeliveryError(Exception):
-    """It could not be delivered this time."""
+    """It could not be delivered this time.
+
+    Attributes:
+        fault: Why.
+        status_code: HTTP status of the answer; None without one.
+    """
+
+    def __init__(self, fault: Fault, message: str, *, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.fault, self.status_code = fault, status_code
 
 
 class UndeliverableError(Exception):
@@ -53,14 +64,14 @@ def deliver(pk: int) -> None:
     with translation.override(owner.language or settings.LANGUAGE_CODE):
         [notice] = describe([row.notification])
         try:
-            _SENDERS[Channel(row.channel)](row, owner, notice)
-        except DeliveryError as fault:
-            logger.warning("Delivery %d by %s failed, attempt %d: %s", pk, row.channel, row.attempts + 1, fault)
-            _mine(row).update(fault=str(fault)[:200])
-        except UndeliverableError as fault:
-            _mine(row).update(fault=str(fault)[:200], due_at=None)
+            status_code = _send(row, owner, notice)
+        except DeliveryError as error:
+            logger.warning("Delivery %d by %s failed, attempt %d: %s", pk, row.channel, row.attempts + 1, error)
+            _mine(row).update(fault=error.fault, status_code=error.status_code)
+        except UndeliverableError:
+            _mine(row).update(fault=Fault.NOWHERE, due_at=None)
         else:
-            _mine(row).update(fault="", due_at=None, delivered_at=Now())
+            _mine(row).update(fault="", status_code=status_code, due_at=None, delivered_at=Now())
 
 
 def ring_for_due() -> None:
@@ -80,7 +91,14 @@ def _claim(row: Delivery) -> bool:
     """Note that an attempt is made, and when the next is due; False when it is not due, or somebody else makes it."""
     this_one = Delivery.objects.filter(pk=row.pk, attempts=row.attempts, due_at__lte=Now())
     is_last = row.attempts >= len(DELAYS)
-    return bool(this_one.update(attempts=row.attempts + 1, due_at=None if is_last else _in(DELAYS[row.attempts])))
+    claimed = this_one.update(
+        attempts=row.attempts + 1,
+        due_at=None if is_last else _in(DELAYS[row.attempts]),
+        attempted_at=Now(),
+        fault=Fault.UNFINISHED,
+        status_code=None,
+    )
+    return bool(claimed)
 
 
 def _in(seconds: int) -> ExpressionWrapper[Any]:
@@ -90,6 +108,19 @@ def _in(seconds: int) -> ExpressionWrapper[Any]:
 def _mine(row: Delivery) -> QuerySet[Delivery]:
     """The delivery, unless somebody has begun another attempt since."""
     return Delivery.objects.filter(pk=row.pk, attempts=row.attempts + 1)
+
+
+def _send(row: Delivery, owner: User, notice: Notice) -> int | None:
+    """Send it, and return the HTTP status of the answer, if there is one.
+
+    Raises:
+        DeliveryError: it could not be delivered, or not before the task's soft limit.
+        UndeliverableError: there is nothing to deliver it to.
+    """
+    try:
+        return _SENDERS[Channel(row.channel)](row, owner, notice)
+    except SoftTimeLimitExceeded as error:
+        raise DeliveryError(Fault.TOO_SLOW, f"Nothing within {DEADLINE_SECONDS} s") from error
 
 
 def _send_mail(row: Delivery, owner: User, notice: Notice) -> None:
@@ -103,20 +134,20 @@ def _send_mail(row: Delivery, owner: User, notice: Notice) -> None:
     try:
         message.send()
     except (smtplib.SMTPException, OSError) as error:
-        raise DeliveryError(f"The mail server: {error}") from error
+        raise DeliveryError(Fault.MAIL_SERVER, f"The mail server: {error}") from error
 
 
-def _post(row: Delivery, owner: User, notice: Notice) -> None:
+def _post(row: Delivery, owner: User, notice: Notice) -> int:
     webhook = Webhook.objects.filter(owner=owner).first()
     if webhook is None or not owner.is_active:
         raise UndeliverableError("There is no webhook any more, or the account is closed.")
     try:
-        post_notice(webhook, notice, delivery=row.pk)
-    except WebhookError as fault:
-        raise DeliveryError(str(fault)) from fault
+        return post_notice(webhook, notice, delivery=row.pk)
+    except WebhookError as error:
+        raise DeliveryError(error.fault, str(error), status_code=error.status_code) from error
 
 
-_SENDERS: Final[dict[Channel, Callable[[Delivery, User, Notice], None]]] = {
+_SENDERS: Final[dict[Channel, Callable[[Delivery, User, Notice], int | None]]] = {
     Channel.MAIL: _send_mail,
     Channel.WEBHOOK: _post,
 }

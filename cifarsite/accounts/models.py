@@ -5,18 +5,21 @@ from __future__ import annotations
 from typing import Final
 
 from django.contrib.auth.models import AbstractUser
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken, AuthTokenManager
 
-from cifarsite.accounts.notices import Channel, Delivery, Notification, Webhook
+from cifarsite.accounts.notices import Channel, Delivery, Fault, Notification, Webhook
 from cifarsite.accounts.querysets import ApiTokenQuerySet
+from cifarsite.accounts.sessions import SessionStore
 from training.choices import Scope
 
-__all__ = ["ALL_SCOPES", "ApiToken", "Channel", "Delivery", "Notification", "User", "Webhook"]
+__all__ = ["DEFAULT_SCOPES", "ApiToken", "Channel", "Delivery", "Fault", "Notification", "Session", "User", "Webhook"]
 
-ALL_SCOPES: Final = " ".join(Scope.values)
+DEFAULT_SCOPES: Final = " ".join(scope for scope in Scope.values if scope != Scope.ACCOUNT)
+"""Of a token for which nobody names any: what concerns the account has to be asked for."""
 
 
 class User(AbstractUser):
@@ -29,6 +32,20 @@ class User(AbstractUser):
     unread_notifications = models.PositiveIntegerField(_("unread notifications"), default=0, editable=False)
 
 
+class Session(AbstractBaseSession):
+    """A signed-in browser, or one that is not; it goes with its account."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, null=True, related_name="sessions")
+
+    class Meta(AbstractBaseSession.Meta):
+        abstract = False
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionStore]:
+        """Return what reads and writes it."""
+        return SessionStore
+
+
 class ApiToken(AbstractAuthToken):
     """A hashed, expiring token with which a program acts for its owner; shown once, when made.
 
@@ -37,7 +54,7 @@ class ApiToken(AbstractAuthToken):
     """
 
     name = models.CharField(_("name"), max_length=100, default="")
-    scopes = models.CharField(_("scopes"), max_length=100, default=ALL_SCOPES)  # of `Scope`, separated by spaces
+    scopes = models.CharField(_("scopes"), max_length=100, default=DEFAULT_SCOPES)  # of `Scope`, separated by spaces
     last_used_at = models.DateTimeField(_("last use"), null=True, blank=True)  # to the minute
     made_with = models.ForeignKey("self", on_delete=models.CASCADE, null=True, blank=True, related_name="made")
 

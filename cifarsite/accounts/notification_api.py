@@ -18,9 +18,8 @@ from cifarsite.accounts.notifications import describe, mark_read
 from cifarsite.accounts.webhooks import notice_body
 from training.api.lists import ListQuerySerializer, checked_query, page_of, page_serializer
 from training.api.requests import asker
-from training.api.scopes import ANY_TOKEN
 from training.api.serializers import problem_responses
-from training.choices import TERMINAL_STATUSES, Reason
+from training.choices import TERMINAL_STATUSES, Reason, Scope
 
 _JSON: Final = "application/json"
 _REFUSALS: Final = {401: "No valid token and no session.", 403: "A session without its CSRF token."}
@@ -63,9 +62,9 @@ NotificationPageSerializer = page_serializer("NotificationPageSerializer", Notif
 
 
 class _OwnNotificationsView(APIView):
-    """A view of the notifications of whoever asks, who may come with any token."""
+    """A view of the notifications of whoever asks."""
 
-    scope = ANY_TOKEN
+    scope = Scope.ACCOUNT
     permission_classes = (IsAuthenticated,)
 
 

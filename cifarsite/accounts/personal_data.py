@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from allauth.account.models import EmailAddress
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model, QuerySet
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from cifarsite.accounts.models import ApiToken, Notification, User
 from cifarsite.accounts.notifications import describe
+from cifarsite.accounts.streamed_zip import Entry, write_zip
 from cifarsite.accounts.token_serializers import token_body
 from cifarsite.accounts.webhooks import notice_body
 from classifier.activation_maps import seen_pixels
@@ -34,68 +33,29 @@ _CHUNK: Final = 200
 _ENDINGS: Final = {"image/jpeg": "jpg"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """One file of the archive; pictures are compressed already."""
-
-    name: str
-    parts: Iterable[bytes]
-    is_picture: bool = False
-
-
-class _Outlet:
-    """Where the archive is written to, and taken from a piece at a time."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def take(self) -> bytes:
-        taken = b"".join(self._pieces)
-        self._pieces.clear()
-        return taken
-
-
 def write_archive(owner: User, *, language: str) -> Iterator[bytes]:
     """Yield the archive of a person's data, with its words in `language`; only they may be given it."""
-    outlet = _Outlet()
-    now = timezone.now().timetuple()[:6]
-    # The caller has answered when the first part is asked for.
-    with translation.override(language), zipfile.ZipFile(outlet, "w") as archive:  # type: ignore[call-overload]
-        for entry in _entries(owner):
-            info = zipfile.ZipInfo(entry.name, date_time=now)
-            info.compress_type = zipfile.ZIP_STORED if entry.is_picture else zipfile.ZIP_DEFLATED
-            info.external_attr = 0o600 << 16
-            with archive.open(info, "w", force_zip64=True) as file:
-                for part in entry.parts:
-                    file.write(part)
-                    yield outlet.take()
-    yield outlet.take()
+    with translation.override(language):  # the caller has answered when the first part is asked for
+        yield from write_zip(_entries(owner))
 
 
-def _entries(owner: User) -> Iterator[_Entry]:
-    yield _Entry("README.txt", [_explain().encode()])
-    yield _Entry("profile.json", [_as_json(_profile(owner))])
+def _entries(owner: User) -> Iterator[Entry]:
+    yield Entry("README.txt", [_explain().encode()])
+    yield Entry("profile.json", [_as_json(_profile(owner))])
     tokens: QuerySet[ApiToken] = ApiToken.objects.owned_by(owner)
-    yield _Entry("tokens.json", [_as_json([token_body(token) for token in tokens])])
-    yield _Entry("notifications.jsonl", _lines(Notification.objects.owned_by(owner), _notices))
-    yield _Entry("runs.jsonl", _lines(TrainingRun.objects.filter(owner=owner).select_related("dataset"), _runs))
-    yield _Entry("imports.jsonl", _lines(DatasetImport.objects.filter(owner=owner), _imports))
+    yield Entry("tokens.json", [_as_json([token_body(token) for token in tokens])])
+    yield Entry("notifications.jsonl", _lines(Notification.objects.owned_by(owner), _notices))
+    yield Entry("runs.jsonl", _lines(TrainingRun.objects.filter(owner=owner).select_related("dataset"), _runs))
+    yield Entry("imports.jsonl", _lines(DatasetImport.objects.filter(owner=owner), _imports))
     evaluations = Evaluation.objects.filter(owner=owner).select_related("dataset")
-    yield _Entry("evaluations.jsonl", _lines(evaluations, _evaluations))
+    yield Entry("evaluations.jsonl", _lines(evaluations, _evaluations))
     batches = BatchJob.objects.with_version().owned_by(owner)
-    yield _Entry("batches.jsonl", _lines(batches, lambda rows: [batch_body(job) for job in rows]))
+    yield Entry("batches.jsonl", _lines(batches, lambda rows: [batch_body(job) for job in rows]))
     for page in _chunks(batches):
         for job in page:
-            yield _Entry(f"batches/{job.pk}.jsonl", (part.encode() for part in json_lines(job)))
-    yield _Entry("predictions.csv", (part.encode() for part in write_csv(owner, Wanted())))
-    yield _Entry("predictions.jsonl", _predictions(owner))
+            yield Entry(f"batches/{job.pk}.jsonl", (part.encode() for part in json_lines(job)))
+    yield Entry("predictions.csv", (part.encode() for part in write_csv(owner, Wanted())))
+    yield Entry("predictions.jsonl", _predictions(owner))
     yield from _pictures(owner)
 
 
@@ -178,15 +138,15 @@ def _prediction(row: Prediction, *, class_keys: list[str]) -> dict[str, Any]:
     }
 
 
-def _pictures(owner: User) -> Iterator[_Entry]:
+def _pictures(owner: User) -> Iterator[Entry]:
     for page in _chunks(Prediction.objects.owned_by(owner).only("thumbnail", "pixels")):
         for row in page:
-            yield _Entry(f"thumbnails/{row.pk}.jpg", [bytes(row.thumbnail)], is_picture=True)
+            yield Entry(f"thumbnails/{row.pk}.jpg", [bytes(row.thumbnail)], is_picture=True)
             if (pixels := seen_pixels(row)) is not None:
-                yield _Entry(f"seen/{row.pk}.png", [draw_pixels(pixels)], is_picture=True)
+                yield Entry(f"seen/{row.pk}.png", [draw_pixels(pixels)], is_picture=True)
     for originals in _chunks(Original.objects.owned_by(owner).defer("data")):
         for original in originals:  # its file is read now, and no other's with it
-            yield _Entry(_original_name(original), [bytes(original.data)], is_picture=True)
+            yield Entry(_original_name(original), [bytes(original.data)], is_picture=True)
 
 
 def _original_name(original: Original) -> str:

@@ -1,8 +1,7 @@
-"""What a person sets about their account: language, time zone, and by which ways they are told of jobs' ends."""
+"""What a person prefers: language, time zone, and whether mails tell of jobs' ends."""
 
 from __future__ import annotations
 
-import secrets
 from functools import cache
 from zoneinfo import available_timezones
 
@@ -10,11 +9,8 @@ from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from cifarsite.accounts.models import User, Webhook
-from cifarsite.accounts.webhooks import AddressRefusedError, check_address
+from cifarsite.accounts.models import User
 from training.exceptions import ServiceError
-
-_SECRET_BYTES = 32
 
 
 @cache
@@ -48,27 +44,3 @@ def change_preferences(*, user: User, language: str, time_zone: str, wants_mail:
 def has_confirmed_address(user: User) -> bool:
     """Whether mail for a person has somewhere to go."""
     return bool(EmailAddress.objects.filter(user=user, verified=True).exists())
-
-
-def set_webhook(*, user: User, url: str) -> str:
-    """Let a person's notifications be posted to an address from now on.
-
-    Returns:
-        The secret that signs them: a new one each time, to be shown to its owner this once.
-
-    Raises:
-        ServiceError: nothing is posted to that address.
-    """
-    try:
-        check_address(url)
-    except AddressRefusedError as refusal:
-        raise ServiceError(str(refusal)) from refusal
-    secret = secrets.token_urlsafe(_SECRET_BYTES)
-    Webhook.objects.update_or_create(owner=user, defaults={"url": url, "secret": secret})
-    return secret
-
-
-def remove_webhook(*, user: User) -> bool:
-    """Post nothing more for a person; say whether there was a webhook."""
-    deleted, _by_table = Webhook.objects.filter(owner=user).delete()
-    return bool(deleted)

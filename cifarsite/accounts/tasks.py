@@ -1,16 +1,16 @@
 """Celery tasks about accounts: a primary key in, a call out."""
 
-from typing import Final
-
 from celery import shared_task
 
 from cifarsite.accounts import deliveries
 from cifarsite.accounts.notifications import DELIVER
 
-_SECONDS: Final = 30  # a web address that answers a byte at a time keeps no worker for longer
 
-
-@shared_task(name=DELIVER, time_limit=_SECONDS)
+@shared_task(
+    name=DELIVER,
+    soft_time_limit=deliveries.DEADLINE_SECONDS,
+    time_limit=deliveries.DEADLINE_SECONDS + 5,  # for what does not hear of the soft one, such as a name's look-up
+)
 def deliver(pk: int) -> None:
     """Make the attempt that is due of delivery `pk`."""
     deliveries.deliver(pk)

@@ -17,6 +17,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from cifarsite.accounts.models import ApiToken
+from cifarsite.accounts.proof import require_proof
 from cifarsite.accounts.querysets import ApiTokenQuerySet
 from cifarsite.accounts.token_serializers import (
     MadeTokenSerializer,
@@ -30,15 +31,16 @@ from cifarsite.authentication import Credential
 from training.api.idempotency import idempotent
 from training.api.lists import ListQuerySerializer, NewestFirst, checked_query, page_of
 from training.api.requests import asker, checked_body
-from training.api.scopes import ANY_TOKEN, ScopeMissing
+from training.api.scopes import ScopeMissing
 from training.api.serializers import problem_responses
+from training.choices import Scope
 
 _JSON: Final = "application/json"
 _REFUSALS: Final = {401: "No valid token and no session.", 403: "A session without its CSRF token."}
 _NONE: Final = {404: "You have no such token."}
 _NARROW: Final = {
     **_REFUSALS,
-    403: "A session without its CSRF token, or the token that asks has not all scopes of the other.",
+    403: "A session without its CSRF token or a recent proof, or a token that has not all scopes of the other.",
 }
 
 
@@ -56,9 +58,9 @@ class NewestTokens(NewestFirst):
 
 
 class OwnTokensView(APIView):
-    """A view of the tokens of whoever asks, who may come with any token."""
+    """A view of the tokens of whoever asks."""
 
-    scope = ANY_TOKEN
+    scope = Scope.ACCOUNT
     permission_classes = (IsAuthenticated,)
     parser_classes = (JSONParser,)
 
@@ -89,7 +91,7 @@ class TokensView(OwnTokensView):
         summary="Make a token",
         description=(
             "A token that asks for another gives it no scope that it lacks itself; the new one ends with it at the "
-            "latest, and is revoked with it."
+            "latest, and is revoked with it. A session has to have proven its owner lately."
         ),
         request=TokenRequestSerializer,
         responses={
@@ -102,6 +104,7 @@ class TokensView(OwnTokensView):
     @idempotent(secrets=("token",))
     def post(self, request: Request) -> Response:
         """Make it, and show it this once."""
+        require_proof(request)
         wanted = checked_body(TokenRequestSerializer, request)
         with _naming_scopes():
             row, token = make_token(

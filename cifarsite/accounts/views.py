@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from cifarsite.accounts.forms import TokenForm
 from cifarsite.accounts.models import ApiToken, User
+from cifarsite.accounts.proof import proof_required
 from cifarsite.accounts.querysets import ApiTokenQuerySet
 from cifarsite.accounts.tokens import make_token, revoke_token
 from training.choices import Scope
@@ -24,6 +25,7 @@ from training.exceptions import ServiceError
 @login_required
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
+@proof_required
 def tokens(request: HttpRequest) -> HttpResponse:
     """List one's tokens, and make one, which is shown in the answer to the form and never again."""
     form = TokenForm(request.POST if request.method == "POST" else None)
@@ -68,5 +70,6 @@ def _example(request: HttpRequest, token: ApiToken, secret: str) -> str:
     """Return a command line that uses the token for something that it may do."""
     name, body = "api:predict", " --form file=@picture.jpg"
     if Scope.PREDICT not in token.scope_list:
-        name, body = ("api:runs", "") if Scope.TRAIN in token.scope_list else ("api:workers", "")
+        names = {Scope.TRAIN: "api:runs", Scope.OPERATE: "api:workers", Scope.ACCOUNT: "api:account"}
+        name, body = names[token.scope_list[0]], ""
     return f"curl --header 'Authorization: Token {secret}'{body} {request.build_absolute_uri(reverse(name))}"

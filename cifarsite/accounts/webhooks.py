@@ -15,7 +15,7 @@ import urllib3
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from cifarsite.accounts.models import Webhook
+from cifarsite.accounts.models import Fault, Webhook
 from cifarsite.accounts.notifications import Notice
 
 SIGNATURE: Final = "Cifarsite-Signature"
@@ -26,7 +26,16 @@ _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052: the last 32 b
 
 
 class WebhookError(Exception):
-    """The address did not take it."""
+    """The address did not take it.
+
+    Attributes:
+        fault: Why.
+        status_code: HTTP status of the answer; None without one.
+    """
+
+    def __init__(self, fault: Fault, message: str, *, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.fault, self.status_code = fault, status_code
 
 
 class AddressRefusedError(ValueError):
@@ -65,11 +74,14 @@ def _host_of(url: str) -> str:
     return (parts.hostname or "") if is_possible else ""
 
 
-def post_notice(webhook: Webhook, notice: Notice, *, delivery: int) -> None:
+def post_notice(webhook: Webhook, notice: Notice, *, delivery: int) -> int:
     """Post a notification, signed.
 
     The host's name is looked up once and the connection goes to the address that was checked, so that no second look
     can find another; redirects are not followed, and the answer's body is not read.
+
+    Returns:
+        The answer's status, 2xx.
 
     Raises:
         WebhookError: the address is private, does not answer in time, or answers other than 2xx.
@@ -88,10 +100,12 @@ def post_notice(webhook: Webhook, notice: Notice, *, delivery: int) -> None:
         try:
             answer = pool.request("POST", path, body=body, headers=headers, redirect=False, preload_content=False)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise WebhookError(f"No answer: {type(error).__name__}") from error
+            fault = Fault.TOO_SLOW if isinstance(error, urllib3.exceptions.ReadTimeoutError) else Fault.UNREACHABLE
+            raise WebhookError(fault, f"No answer: {type(error).__name__}") from error
         answer.release_conn()
     if not 200 <= answer.status < 300:  # any 2xx
-        raise WebhookError(f"The answer was {answer.status}")
+        raise WebhookError(Fault.ANSWER, f"The answer was {answer.status}", status_code=answer.status)
+    return int(answer.status)
 
 
 def sign(body: bytes, *, secret: str, at: int) -> str:
@@ -134,10 +148,10 @@ def _resolve(parts: SplitResult) -> str:
     try:
         found = socket.getaddrinfo(parts.hostname, parts.port or _PORTS[parts.scheme], type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise WebhookError("The host's name cannot be looked up") from error
+        raise WebhookError(Fault.NO_HOST, "The host's name cannot be looked up") from error
     addresses = [str(entry[4][0]) for entry in found]
     if not settings.WEBHOOKS_PRIVATE and not all(_is_public(ipaddress.ip_address(each)) for each in addresses):
-        raise WebhookError("The host is in a private network")
+        raise WebhookError(Fault.PRIVATE, "The host is in a private network")
     return addresses[0]
 
 

@@ -19,7 +19,7 @@ from django.db.migrations.loader import MigrationLoader
 from cifarsite.backup.archive import BackupError
 
 # People log in again on the other host, whose secret key is another; its workers report themselves.
-_LEFT_OUT: Final = {"sessions.session", "training.worker"}
+_LEFT_OUT: Final = {"accounts.session", "sessions.session", "training.worker"}
 # A database that was only just migrated has these; they are replaced by those of the backup, with their numbers.
 _MADE_BY_MIGRATIONS: Final = ("auth.group", "auth.permission", "contenttypes.contenttype")
 _CHUNK_ROWS: Final = 500

@@ -414,6 +414,7 @@ def test_the_schema_lists_every_address(schema: dict[str, Any]) -> None:
         "/": {"get"},
         "/account": {"get", "patch"},
         "/account/data": {"get"},
+        "/account/webhook": {"delete", "get", "put"},
         "/batch_predict": {"post"},
         "/batches": {"get", "post"},
         "/batches/cancel": {"post"},
@@ -498,7 +499,8 @@ def test_the_schema_takes_a_file(schema: dict[str, Any]) -> None:
 def test_the_schema_asks_for_a_token_where_one_is_needed(schema: dict[str, Any]) -> None:
     assert {"token"} <= set(schema["components"]["securitySchemes"])
     assert {"token": ["predict"]} in schema["paths"]["/api/v1/predict"]["post"]["security"]
-    assert {"token": []} in schema["paths"]["/api/v1/tokens"]["get"]["security"]
+    assert {"token": ["account"]} in schema["paths"]["/api/v1/tokens"]["get"]["security"]
+    assert {"token": []} in schema["paths"]["/api/v1/account"]["get"]["security"]
     assert schema["paths"]["/api/v1/classes"]["get"].get("security", [{}]) == [{}]
 
 

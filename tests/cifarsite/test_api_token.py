@@ -36,7 +36,7 @@ def test_the_token_alone_is_on_standard_output_and_works(user: User, champion: M
     assert Program(Client(), token).predict().status_code == 200
 
 
-def test_without_scopes_it_has_all(user: User) -> None:
+def test_without_scopes_it_has_all_but_the_account(user: User) -> None:
     run("ada")
     assert ApiToken.objects.get().scopes == "predict train operate"
 

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-SITE_SERVICES = {"migrate", "web", "beat", "worker", "training-cpu", "training-gpu"}
+SITE_SERVICES = {"migrate", "web", "beat", "worker", "deliveries", "training-cpu", "training-gpu"}
 TEXTS = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
 STRINGS = {"type": "array", "items": {"type": "string"}}
 # The part of the Compose Specification that this file uses; anything else in it is a slip.

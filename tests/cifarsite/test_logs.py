@@ -24,7 +24,9 @@ from cifarsite.accounts.models import User
 from cifarsite.log_stream import LogStream
 from cifarsite.logs import make_formatter
 from cifarsite.web import granian_command
+from classifier.sharing import share_prediction
 from tests.api_fixtures import make_user
+from tests.factories import PredictionFactory
 from training.job_log import bind_job
 from training.models import TrainingRun
 from training.tracking.follower import Follower
@@ -128,6 +130,25 @@ def test_a_plain_line_of_a_job_names_it_too(write_log: Log) -> None:
     assert write_log.text.endswith(
         "[info] Run 12 starts [training.x] attempt=2 fence=3 job_id=12 job_kind=trainingrun worker=training@here:99\n"
     )
+
+
+# --- Addresses that are secrets --------------------------------------------------------------------------------------
+@pytest.mark.django_db
+@pytest.mark.parametrize("write_log", ["json", "plain"], indirect=True)
+def test_addresses_that_open_a_page_by_themselves_are_masked(write_log: Log) -> None:
+    share = share_prediction(owner=(owner := make_user()), pk=PredictionFactory.create(owner=owner).pk)
+    visitor = Client(raise_request_exception=False)
+    assert visitor.get(f"/shared/{share.token}/").status_code == 200
+    assert visitor.get(f"/shared/{share.token}/picture.jpg").status_code == 200
+    assert visitor.post(f"/shared/{share.token}/").status_code == 405  # Django logs it itself
+    assert visitor.get(f"/shared/{share.token}x/").status_code == 404
+    visitor.get("/accounts/password/reset/key/3-c0ffee-5ecret/")
+    visitor.get("/accounts/confirm-email/c0ffee-5ecret/")
+    assert "/shared/***/" in write_log.text
+    assert "/shared/***/picture.jpg" in write_log.text
+    assert "/accounts/confirm-email/***/" in write_log.text
+    assert share.token not in write_log.text
+    assert "c0ffee" not in write_log.text
 
 
 # --- A request -------------------------------------------------------------------------------------------------------

@@ -34,7 +34,7 @@ TOKEN = "correct-horse"
 @pytest.fixture(autouse=True)
 def _figures(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> None:
     settings.METRICS_TOKEN = TOKEN
-    lengths = {"training": 2, "inference": 0, "default": 7}
+    lengths = {"training": 2, "inference": 0, "default": 7, "deliveries": 1}
     monkeypatch.setattr(watching, "count_messages", lengths.__getitem__)
 
 
@@ -138,11 +138,13 @@ def test_queues_in_the_database_and_in_the_broker() -> None:
         'cifarsite_queue_jobs{queue="training"} 1.0',
         'cifarsite_queue_jobs{queue="inference"} 0.0',
         'cifarsite_queue_jobs{queue="default"} 0.0',
+        'cifarsite_queue_jobs{queue="deliveries"} 0.0',
     ]
     assert [line for line in found if line.startswith("cifarsite_broker")] == [
         'cifarsite_broker_messages{queue="training"} 2.0',
         'cifarsite_broker_messages{queue="inference"} 0.0',
         'cifarsite_broker_messages{queue="default"} 7.0',
+        'cifarsite_broker_messages{queue="deliveries"} 1.0',
         "cifarsite_broker_up 1.0",
     ]
     assert value('cifarsite_queue_oldest_seconds{queue="training"}') == pytest.approx(300, abs=15)

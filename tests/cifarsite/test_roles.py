@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from allauth.mfa.models import Authenticator
+from django.contrib.admin.models import DELETION, LogEntry
 from django.core.files.uploadedfile import SimpleUploadedFile
 
+from cifarsite.accounts.deletion import FORMER, LastAdministratorError
 from cifarsite.accounts.models import ApiToken, User
 from classifier.models import BatchJob, Prediction
 from tests.api_fixtures import make_token
@@ -174,6 +176,60 @@ def test_the_last_administrator_is_protected() -> None:
     assert f"{person.user} is the only administrator" in text_of(person.get(path))
     person.post(path, {"post": "yes"})
     assert User.objects.filter(pk=person.user.pk).exists()
+
+
+def delete_together(person: Person, *users: User) -> str:
+    form = {"action": "delete_selected", "_selected_action": [user.pk for user in users], "post": "yes"}
+    return text_of(person.post("/admin/accounts/user/", form, follow=True))
+
+
+def test_all_administrators_at_once_are_protected() -> None:
+    person, other = Person("administrator", is_staff=True), UserFactory.create(groups=["administrator"])
+    shown = delete_together(person, person.user, other)
+    assert f"{other}: one administrator has to stay" in shown
+    assert "Successfully deleted" not in shown
+    assert User.objects.count() == 2
+
+
+def refuse(*, user: User) -> None:
+    raise LastAdministratorError("Nobody would be left.")
+
+
+def test_a_refused_deletion_is_said_without_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else may have gone since the question was asked."""
+    person, other = Person("administrator", is_staff=True), UserFactory.create()
+    monkeypatch.setattr("cifarsite.accounts.admin.delete_account", refuse)
+    shown = text_of(person.post(f"/admin/accounts/user/{other.pk}/delete/", {"post": "yes"}, follow=True))
+    for page in (shown, delete_together(person, other)):
+        assert "Nobody would be left." in page
+        assert "success" not in page.lower()
+    assert User.objects.filter(pk=other.pk).exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_the_account_of_those_that_are_gone_stays() -> None:
+    person = Person("administrator", is_staff=True)
+    former = UserFactory.create(username=FORMER, is_active=False)
+    shown = text_of(person.post(f"/admin/accounts/user/{former.pk}/delete/", {"post": "yes"}, follow=True))
+    assert "This account stands for those that are gone" in shown
+    assert "success" not in shown.lower()
+    assert User.objects.filter(pk=former.pk).exists()
+
+
+def test_who_deletes_their_own_account_is_in_the_history_without_their_name() -> None:
+    person = Person("administrator", is_staff=True)
+    UserFactory.create(groups=["administrator"])
+    person.post(f"/admin/accounts/user/{person.user.pk}/delete/", {"post": "yes"})
+    entry = LogEntry.objects.get()
+    assert (entry.user.username, entry.action_flag, entry.object_id) == (FORMER, DELETION, str(person.user.pk))
+
+
+def test_a_deletion_is_in_the_history() -> None:
+    person, others = Person("administrator", is_staff=True), UserFactory.create_batch(3)
+    person.post(f"/admin/accounts/user/{others[0].pk}/delete/", {"post": "yes"})
+    assert "Successfully deleted 2 users." in delete_together(person, *others[1:])
+    logged = LogEntry.objects.filter(user=person.user, action_flag=DELETION).values_list("object_repr", flat=True)
+    assert sorted(logged) == sorted(str(other) for other in others)
 
 
 def test_the_key_of_a_second_factor_is_shown_to_nobody() -> None:

@@ -136,6 +136,40 @@ def test_a_refusal_leaves_no_row(champion: ModelVersion) -> None:
     assert not Prediction.objects.exists()
 
 
-def test_tokens_from_before_scopes_have_all(user: User) -> None:
+def test_a_token_has_the_account_only_by_name(user: User) -> None:
     row, _token = ApiToken.objects.create(user=user)
     assert row.scope_list == [Scope.PREDICT, Scope.TRAIN, Scope.OPERATE]
+
+
+ACCOUNT_MATTERS = [
+    ("patch", "/api/v1/account", 200),
+    ("get", "/api/v1/account/data", 200),
+    ("get", "/api/v1/account/webhook", 404),
+    ("put", "/api/v1/account/webhook", 400),
+    ("delete", "/api/v1/account/webhook", 404),
+    ("get", "/api/v1/notifications", 200),
+    ("post", "/api/v1/notifications/read", 200),
+    ("post", "/api/v1/notifications/1/read", 404),
+    ("get", "/api/v1/tokens", 200),
+    ("post", "/api/v1/tokens", 400),
+    ("get", "/api/v1/tokens/none", 404),
+    ("delete", "/api/v1/tokens/none", 404),
+]
+
+
+@pytest.mark.parametrize("scope", Scope.values)
+@pytest.mark.parametrize(("verb", "path", "status"), ACCOUNT_MATTERS)
+def test_what_concerns_the_account_takes_the_scope_of_that_name(
+    user: User, verb: str, path: str, status: int, scope: str
+) -> None:
+    token = make_token(user, scopes=scope)
+    headers = {"authorization": f"Token {token}"}
+    body = None if path.endswith("/read") else "{}"
+    response = Client().generic(verb.upper(), path, body or "", "application/json", headers=headers)
+    assert response.status_code == (status if scope == "account" else 403)
+
+
+@pytest.mark.parametrize("scope", Scope.values)
+def test_any_token_may_ask_whose_it_is(user: User, scope: str) -> None:
+    program = Program(Client(), make_token(user, scopes=scope))
+    assert program.get("/api/v1/account").json()["username"] == "ada"

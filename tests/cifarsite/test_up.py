@@ -153,7 +153,8 @@ def test_the_administrator_can_log_in_with_what_was_printed(site: Site) -> None:
 def test_every_process_runs_and_is_named_in_the_log(site: Site) -> None:
     commands = " ".join(processes_of(site.var).values())
 
-    for part in ("valkey-server", "granian", "--queues training ", "--queues inference,default ", "beat"):
+    queues = ("--queues training ", "--queues inference,default ", "--queues deliveries ")
+    for part in ("valkey-server", "granian", *queues, "beat"):
         assert part in commands
     site.wait_for_line(r"^web +\| ")
 

@@ -146,6 +146,8 @@ PAGES: Final = (
     PageEntry("token_revoke", "user", lambda world: [world.token]),
     PageEntry("notifications", "user"),
     PageEntry("account", "user"),
+    PageEntry("account_webhook", "user"),
+    PageEntry("account_data", "user"),
     PageEntry("account_delete", "user"),
     PageEntry("mfa_index", "user", title="mfa_index-without"),
     PageEntry("mfa_activate_totp", "user"),
@@ -185,11 +187,11 @@ PAGES: Final = (
 NO_PAGES: Final = {
     # Fragments, files and data.
     "classify_answer", "prediction_seen", "prediction_map", "prediction_map_drawing", "prediction_neighbours",
-    "shared_picture", "account_data", "mfa_download_recovery_codes", "prediction_thumbnail", "prediction_original",
+    "shared_picture", "account_archive", "mfa_download_recovery_codes", "prediction_thumbnail", "prediction_original",
     "batch_live", "batch_csv", "batch_jsonl", "run_live", "run_curve", "run_compare_curves", "workers_live",
     "import_live", "evaluation_live", "dataset_sample", "dataset_histogram", "dataset_preview", "metrics",
     # What only forms post to.
-    "prediction_share", "prediction_share_revoke", "history_delete", "account_webhook", "notification_read",
+    "prediction_share", "prediction_share_revoke", "history_delete", "notification_read",
     "notifications_read", "prediction_label", "prediction_original_delete", "batch_cancel", "batch_resume",
     "batch_delete", "queue_pause", "queue_unpause", "run_control", "run_cancel", "run_resume", "run_clone",
     "run_extend", "run_priority", "version_rollback", "evaluate",

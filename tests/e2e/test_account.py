@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Iterator
 
 import pytest
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from allauth.mfa.totp.internal import auth as totp
 from django.core.cache import cache
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
-from cifarsite.accounts.models import User
+from cifarsite.accounts.models import Delivery, Fault, User
+from cifarsite.accounts.sessions import SessionStore
 from tests.api_fixtures import _fresh_process
 from tests.e2e.conftest import PHONE, OpenPage, has_sideways_scroll, sign_in
 from tests.factories import PASSWORD, PredictionFactory, TrainingRunFactory, UserFactory
@@ -63,8 +67,6 @@ def test_two_factor_sign_in(open_page: OpenPage, ada: User) -> None:
     sign_in(page, "ada", PASSWORD)
     page.goto("/accounts/2fa/")
     page.get_by_role("link", name="Set it up").click()
-    page.get_by_label("Your password").fill(PASSWORD)
-    page.get_by_role("button", name="Go on").click()
     picture = page.get_by_role("img", name="The key as a QR code")
     expect(picture).to_be_visible()
     assert picture.evaluate("image => image.naturalWidth > 0")
@@ -86,6 +88,78 @@ def test_two_factor_sign_in(open_page: OpenPage, ada: User) -> None:
     expect(other).to_have_url("/")
 
 
+def let_time_pass(page: Page) -> None:
+    """Let the password of a browser's person have been typed longer ago than the site is set to."""
+    [cookie] = [found for found in page.context.cookies() if found.get("name") == "sessionid"]
+    session = SessionStore(cookie.get("value"))
+    session[AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": time.time() - 601}]
+    session.save()
+
+
+WORDS = {
+    "en-GB": ("Is it you?", "Your password", "Go on", "API tokens", "Take my data along", "Your data"),
+    "fr-FR": (
+        "Est-ce bien vous",
+        "Votre mot de passe",
+        "Continuer",
+        "Jetons d’API",
+        "Emporter mes données",
+        "Vos données",
+    ),
+}
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "fr-FR"])
+def test_the_password_is_asked_for_again_and_leads_on(open_page: OpenPage, ada: User, locale: str) -> None:
+    question, label, go_on, tokens, take_along, data = WORDS[locale]
+    phone = open_page(viewport=PHONE, has_touch=True, is_mobile=True, locale=locale)
+    sign_in(phone, "ada", PASSWORD)
+    phone.goto("/tokens/")
+    expect(phone.get_by_role("heading", name=tokens)).to_be_visible()  # who has just signed in is not asked
+
+    let_time_pass(phone)
+    phone.goto("/account/")
+    phone.get_by_role("link", name=take_along).click()
+    expect(phone.get_by_role("heading", name=question)).to_be_visible()
+    assert not has_sideways_scroll(phone)
+    phone.get_by_label(label).fill("wrong")
+    phone.get_by_role("button", name=go_on).click()
+    expect(phone.locator(".error")).to_be_visible()
+    phone.get_by_label(label).fill(PASSWORD)
+    phone.get_by_role("button", name=go_on).click()
+    expect(phone).to_have_url("/account/data/")
+    expect(phone.get_by_role("heading", name=data)).to_be_visible()
+    with phone.expect_download() as download:
+        phone.locator("main a[download]").click()
+    assert zipfile.is_zipfile(download.value.path())
+
+
+def test_a_token_that_is_typed_while_the_time_runs_out_is_made(page: Page, ada: User) -> None:
+    sign_in(page, "ada", PASSWORD)
+    page.goto("/tokens/")
+    page.get_by_label("Name").fill("camera")
+    let_time_pass(page)
+    page.get_by_role("button", name="Make the token").click()
+    expect(page.get_by_role("heading", name="Is it you?")).to_be_visible()
+    page.get_by_label("Your password").fill(PASSWORD)
+    page.get_by_role("button", name="Go on").click()
+    expect(page.get_by_role("heading", name="The token “camera” is made")).to_be_visible()
+
+
+def test_a_webhook_is_set_and_its_failure_told(page: Page, ada: User) -> None:
+    sign_in(page, "ada", PASSWORD)
+    page.goto("/account/")
+    page.get_by_role("link", name="Set a webhook").click()
+    page.get_by_label("Address").fill("https://example.org/hook")
+    page.get_by_role("button", name="Set", exact=True).click()
+    expect(page.get_by_role("heading", name="The webhook is set")).to_be_visible()
+    fail_a_run(ada)
+    Delivery.objects.update(fault=Fault.ANSWER, status_code=503, attempts=1, attempted_at=timezone.now())
+    page.goto("/account/")
+    expect(page.get_by_text("The address answered with the status 503.")).to_be_visible()
+    expect(page.get_by_text("Attempt 1 of 7. The next one:")).to_be_visible()
+
+
 def test_a_failed_run_is_told(page: Page, ada: User) -> None:
     run = fail_a_run(ada)
     sign_in(page, "ada", PASSWORD)
@@ -104,10 +178,12 @@ def test_take_the_data_and_leave(page: Page, ada: User) -> None:
     PredictionFactory.create(owner=ada)
     sign_in(page, "ada", PASSWORD)
     page.goto("/account/")
+    page.get_by_role("link", name="Take my data along").click()
     with page.expect_download() as download:
         page.get_by_role("link", name="Download my data").click()
     with zipfile.ZipFile(download.value.path()) as archive:
         assert "predictions.csv" in archive.namelist()
+    page.get_by_role("link", name="Back to the account").click()
     page.get_by_role("link", name="Delete my account").click()
     expect(page.get_by_text("1 picture of your history")).to_be_visible()
     page.get_by_label("Your password").fill(PASSWORD)
@@ -125,6 +201,8 @@ def test_a_telephone_never_scrolls_sideways(open_page: OpenPage, ada: User, loca
     expect(phone.locator(".bell-count")).to_be_visible()
     for path in (
         "/account/",
+        "/account/webhook/",
+        "/account/data/",
         "/notifications/",
         "/account/delete/",
         "/accounts/2fa/",

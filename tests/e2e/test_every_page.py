@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Final, Literal
 
@@ -14,6 +13,7 @@ from playwright.sync_api import Page, expect
 
 from tests.e2e.conftest import DESKTOP, PHONE, TABLET, OpenPage, has_sideways_scroll
 from tests.e2e.pages import NO_PAGES, PAGES, PageEntry, World, make_world, names_of_addresses
+from tests.training.people import prove
 from training.choices import JobStatus
 from training.models import TrainingRun
 
@@ -40,10 +40,7 @@ def open_as(open_page: OpenPage, world: World, who: str, *, locale: str = "en-GB
     if (person := world.person(who)) is not None:
         client = Client()
         client.force_login(person)
-        session = client.session  # they have just given their password, which some pages ask for
-        session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
-        session["account_authentication_methods_user"] = str(person.pk)
-        session.save()
+        prove(client, person)  # some pages ask for it
         name = settings.SESSION_COOKIE_NAME
         cookie = {"name": name, "value": client.cookies[name].value, "domain": "localhost", "path": "/"}
         page.context.add_cookies([cookie])  # type: ignore[list-item]  # a SetCookieParam

@@ -26,7 +26,7 @@ def ada(transactional_db: None) -> User:
 
 
 def status_of(token: str) -> int:
-    return Client().get("/api/v1/tokens", headers={"authorization": f"Token {token}"}).status_code
+    return Client().get("/api/v1/account", headers={"authorization": f"Token {token}"}).status_code
 
 
 def test_make_copy_use_and_revoke(page: Page, ada: User) -> None:

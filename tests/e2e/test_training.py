@@ -6,10 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from django.contrib.sessions.models import Session
 from playwright.sync_api import Page, expect
 
-from cifarsite.accounts.models import User
+from cifarsite.accounts.models import Session, User
 from classifier.models import Prediction
 from tests.api_fixtures import _fresh_process
 from tests.e2e.conftest import OpenPage, has_sideways_scroll, sign_in

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from html import unescape
 from typing import Any
 
+from allauth.account.authentication import AUTHENTICATION_METHODS_SESSION_KEY
 from django.test import Client
 
+from cifarsite.accounts.models import User
 from tests.factories import UserFactory
 
 
@@ -19,6 +22,19 @@ class Person(Client):
         super().__init__()
         self.user = UserFactory.create(groups=groups, **fields)
         self.force_login(self.user)
+
+    def force_login(self, user: Any, backend: str | None = None) -> None:
+        """Sign somebody in, who types their password at that."""
+        super().force_login(user, backend)
+        prove(self, user)
+
+
+def prove(client: Client, user: User, *, ago_seconds: float = 0.0) -> None:
+    """Let a signed-in browser have been given the password, some time ago."""
+    session = client.session
+    session[AUTHENTICATION_METHODS_SESSION_KEY] = [{"method": "password", "at": time.time() - ago_seconds}]
+    session["account_authentication_methods_user"] = str(user.pk)
+    session.save()
 
 
 def text_of(response: Any) -> str:

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 STALE_SECONDS: Final = 30.0
 """A worker reports itself every 10 s; one that has missed three reports is in trouble, or gone."""
 
-QUEUES: Final = (*QueueName.values, "default")
-"""Celery's queues: those in which jobs wait, and the one for everything short."""
+QUEUES: Final = (*QueueName.values, "default", "deliveries")
+"""Celery's queues: those in which jobs wait, the one for everything short, and the one for what goes out to others."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

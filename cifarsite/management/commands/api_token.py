@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from cifarsite.accounts.models import DEFAULT_SCOPES
 from cifarsite.accounts.tokens import default_days, make_token
 from cifarsite.management.people import find_person
 from training.choices import Scope
@@ -29,7 +30,7 @@ class Command(BaseCommand):
             action="append",
             dest="scopes",
             choices=Scope.values,
-            help="what it may be used for; may be repeated (default: everything that the person may do)",
+            help="what it may be used for; may be repeated (default: all but the account itself)",
         )
         parser.add_argument("--days", type=_days, default=days, help=f"how long it is valid (default {days})")
 
@@ -42,7 +43,7 @@ class Command(BaseCommand):
         user = find_person(options["username"])
         if len(options["name"]) > 100:
             raise CommandError("The token's name has more than 100 characters.")
-        scopes = options["scopes"] or Scope.values
+        scopes = options["scopes"] or DEFAULT_SCOPES.split()
         try:
             row, token = make_token(owner=user, name=options["name"], scopes=scopes, days=options["days"])
         except ServiceError as error:

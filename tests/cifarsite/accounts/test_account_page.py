@@ -1,25 +1,31 @@
-"""The account page: preferences, webhook, two-factor sign-in, and trying too often."""
+"""The account page: preferences, two-factor sign-in, and trying too often."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal import auth as totp
-from django.conf import LazySettings
+from django.conf import settings
 from django.core import mail
 from django.core.cache import cache
+from django.template.loader import get_template, render_to_string
 from django.test import Client
+from django.utils import translation
 
-from cifarsite.accounts.models import User, Webhook
+from cifarsite.accounts.models import User
 from tests.api_fixtures import Program, problem_of
 from tests.factories import PASSWORD, UserFactory
 from tests.training.people import Person, errors_of, text_of
 
 pytestmark = pytest.mark.django_db
+
+FOLDER = Path(settings.BASE_DIR, "templates")
 
 
 @pytest.fixture(autouse=True)
@@ -107,49 +113,10 @@ def patch(program: Program, body: dict[str, object]) -> Any:
     return program.client.patch("/api/v1/account", body, content_type="application/json", headers=headers)
 
 
-# --- The webhook -----------------------------------------------------------------------------------------------------
-def test_a_webhooks_secret_is_shown_once() -> None:
-    person = Person("user")
-    shown = person.post("/account/webhook/", {"url": "https://example.org/hook"}).content.decode()
-    row = Webhook.objects.get(owner=person.user)
-    assert (row.url, row.secret in shown) == ("https://example.org/hook", True)
-    page = person.get("/account/").content.decode()
-    assert (row.secret in page, row.url in page) == (False, True)
-
-
-def test_a_private_address_is_refused_in_words(settings: LazySettings) -> None:
-    settings.WEBHOOKS_PRIVATE = False
-    response = Person("user").post("/account/webhook/", {"url": "http://192.168.0.1/"})
-    assert response.status_code == 400
-    assert "This address is in a private network" in text_of(response)
-    assert not Webhook.objects.exists()
-
-
-def test_a_webhook_is_removed() -> None:
-    person = Person("user")
-    person.post("/account/webhook/", {"url": "https://example.org/hook"})
-    assert "Nothing is posted any more." in text_of(person.post("/account/webhook/", {"remove": "1"}, follow=True))
-    assert not Webhook.objects.exists()
-
-
 # --- Two-factor sign-in ----------------------------------------------------------------------------------------------
 def code_now(secret: str) -> str:
     """Return what an authenticator app shows."""
     return str(totp.format_hotp_value(totp.hotp_value(secret, next(totp.yield_hotp_counters_from_time()))))
-
-
-def proven() -> Client:
-    """Return a browser whose person typed their password again, as what changes the second factor demands."""
-    client = signed_in()
-    client.post("/accounts/reauthenticate/", {"password": PASSWORD})
-    return client
-
-
-def test_the_password_is_asked_for_again() -> None:
-    client = signed_in()
-    response = client.get("/accounts/2fa/totp/activate/", follow=True)
-    assert response.redirect_chain == [("/accounts/reauthenticate/?next=%2Faccounts%2F2fa%2Ftotp%2Factivate%2F", 302)]
-    assert "Is it you?" in text_of(response)
 
 
 def set_up(client: Client) -> str:
@@ -161,20 +128,20 @@ def set_up(client: Client) -> str:
 
 
 def test_the_key_is_a_picture_of_our_own() -> None:
-    html = proven().get("/accounts/2fa/totp/activate/").content.decode()
+    html = signed_in().get("/accounts/2fa/totp/activate/").content.decode()
     assert 'src="data:image/svg+xml' in html
     assert "style=" not in html
 
 
 def test_a_wrong_code_switches_nothing_on() -> None:
-    client = proven()
+    client = signed_in()
     client.get("/accounts/2fa/totp/activate/")
     assert "Incorrect code." in text_of(client.post("/accounts/2fa/totp/activate/", {"code": "000000"}))
     assert "Set it up" in text_of(client.get("/accounts/2fa/"))
 
 
 def test_signing_in_takes_the_second_factor_or_a_recovery_code() -> None:
-    client = proven()
+    client = signed_in()
     set_up(client)
     codes = client.get("/accounts/2fa/recovery-codes/").context["unused_codes"]
     assert len(codes) == 10
@@ -189,7 +156,7 @@ def test_signing_in_takes_the_second_factor_or_a_recovery_code() -> None:
 
 
 def test_it_is_switched_off_by_whoever_switched_it_on() -> None:
-    client = proven()
+    client = signed_in()
     set_up(client)
     assert "Switch it off" in text_of(client.get("/accounts/2fa/"))
     client.post("/accounts/2fa/totp/deactivate/")
@@ -197,7 +164,7 @@ def test_it_is_switched_off_by_whoever_switched_it_on() -> None:
 
 
 def test_a_second_factor_that_is_deleted_in_the_panel_leaves_no_codes(admin_client: Client) -> None:
-    client = proven()
+    client = signed_in()
     set_up(client)
     [key] = Authenticator.objects.filter(type=Authenticator.Type.TOTP)
     admin_client.post(f"/admin/mfa/authenticator/{key.pk}/delete/", {"post": "yes"})
@@ -220,6 +187,53 @@ def test_too_many_wrong_passwords_say_when_to_try_again() -> None:
     for _attempt in range(6):
         response = client.post("/accounts/login/", {"login": "ada", "password": "wrong"})
     assert "Too many wrong passwords. Try again in five minutes." in text_of(response)
+
+
+OWN_TEMPLATES = sorted(path.relative_to(FOLDER).as_posix() for path in FOLDER.glob("[am]*/**/*") if path.is_file())
+IN_USE = [
+    *("account_inactive", "email", "email_confirm", "login", "logout", "password_change", "password_reset"),
+    *("password_reset_done", "password_reset_from_key", "password_reset_from_key_done", "password_set"),
+    *("reauthenticate", "signup", "signup_closed", "verification_sent"),
+]
+
+
+@pytest.mark.parametrize("name", IN_USE)
+def test_every_page_is_in_the_site_s_own_words(name: str) -> None:
+    origin = get_template(f"account/{name}.html").origin  # type: ignore[attr-defined]  # the engine's own template
+    assert Path(origin.name).is_relative_to(FOLDER)
+
+
+@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("name", [name for name in OWN_TEMPLATES if name.endswith(".txt") and "logged" not in name])
+def test_every_mail_and_message_says_something_in_both_languages(name: str, language: str) -> None:
+    known = {"email": "ada@example.org", "user": User(username="ada"), "username": "ada", "ip": "::1"}
+    with translation.override(language):
+        said = render_to_string(name, known)
+    assert len(said.strip()) > 10
+    assert "example.com" not in said
+
+
+def test_a_mail_says_what_it_is_about_and_what_to_do() -> None:
+    User.objects.create(username="ada", email="ada@example.org")
+    Client().post("/accounts/password/reset/", {"email": "ada@example.org"})
+    [message] = mail.outbox
+    assert message.subject == "[cifarsite] Choose a new password"
+    before, link, after = re.split(r"(http://testserver/accounts/password/reset/key/\S+)", str(message.body))
+    assert before == "Hello ada,\n\nA new password was asked for. If it was you, choose it here:\n\n"
+    assert after.startswith("\n\nYour user name is ada.\n\nIf it was not you, nothing has to be done.\n")
+    page = Client().get(link.removeprefix("http://testserver"), follow=True)
+    assert "Choose a new password" in text_of(page)
+
+
+def test_a_changed_password_is_told_by_mail() -> None:
+    client = signed_in()
+    user = User.objects.get()
+    EmailAddress.objects.create(user=user, email="ada@example.org", verified=True, primary=True)
+    new = "a-much-longer-one-7"
+    client.post("/accounts/password/change/", {"oldpassword": PASSWORD, "password1": new, "password2": new})
+    [message] = mail.outbox
+    assert message.subject == "[cifarsite] Your password is changed"
+    assert "Your password is changed.\n\nIf it was not you, choose another password at once" in str(message.body)
 
 
 def test_a_mail_of_the_library_is_in_french() -> None:

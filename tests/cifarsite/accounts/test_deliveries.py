@@ -15,15 +15,18 @@ from typing import Any
 
 import pytest
 from allauth.account.models import EmailAddress
+from celery import current_app
+from celery.exceptions import SoftTimeLimitExceeded
 from django.conf import LazySettings
 from django.core import mail
 from django.core.mail.backends.locmem import EmailBackend
 from django.utils import timezone
 
-from cifarsite.accounts import deliveries
-from cifarsite.accounts.deliveries import DELAYS, deliver, ring_for_due
-from cifarsite.accounts.models import Delivery, User, Webhook
-from cifarsite.accounts.preferences import set_webhook
+from cifarsite.accounts import deliveries, tasks
+from cifarsite.accounts.deliveries import deliver, ring_for_due
+from cifarsite.accounts.models import Delivery, Fault, User, Webhook
+from cifarsite.accounts.notices import DELAYS
+from cifarsite.accounts.webhook_settings import set_webhook
 from cifarsite.accounts.webhooks import AddressRefusedError, check_address, sign
 from tests.cifarsite.accounts.test_notifications import running
 from training.choices import Reason
@@ -121,7 +124,7 @@ def test_a_mail_server_that_is_down_is_asked_again(user: User, monkeypatch: pyte
     deliver(row.pk)
     row.refresh_from_db()
     assert row.attempts == 1
-    assert row.fault == "The mail server: refused"
+    assert (row.fault, row.fault_text) == (Fault.MAIL_SERVER, "The mail server did not take it.")
     assert row.due_at is not None
     monkeypatch.undo()
     deliver(row.pk)  # not due yet
@@ -177,13 +180,15 @@ def test_an_answer_other_than_2xx_is_asked_again(user: User, receiver: Receiver,
     receiver.status = status
     deliver(row.pk)
     row.refresh_from_db()
-    assert (row.attempts, row.fault, len(receiver.taken)) == (1, f"The answer was {status}", 1)
+    assert (row.attempts, row.fault, row.status_code, len(receiver.taken)) == (1, Fault.ANSWER, status, 1)
+    assert row.fault_text == f"The address answered with the status {status}."
+    assert row.attempted_at is not None
     assert row.due_at is not None
     receiver.status = 204
     make_due(row)
     deliver(row.pk)
     row = Delivery.objects.get(pk=row.pk)
-    assert row.due_at is None
+    assert (row.due_at, row.fault, row.status_code) == (None, "", 204)
     assert row.delivered_at is not None
     assert {headers["Cifarsite-Delivery"] for headers, _body in receiver.taken} == {str(row.pk)}
 
@@ -196,7 +201,7 @@ def test_an_address_that_does_not_answer_is_a_fault(
     row = end_a_run(user)
     deliver(row.pk)
     row.refresh_from_db()
-    assert row.fault == "No answer: NewConnectionError"
+    assert row.fault == Fault.UNREACHABLE
 
 
 @pytest.mark.parametrize(
@@ -244,7 +249,40 @@ def test_a_name_that_leads_into_a_private_network_is_not_posted_to(
     row = end_a_run(user)
     deliver(row.pk)
     row.refresh_from_db()
-    assert row.fault == "The host is in a private network"
+    assert row.fault == Fault.PRIVATE
+
+
+def test_an_attempt_that_takes_too_long_says_so(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_webhook(user=user, url="https://hook.example/")
+    monkeypatch.setattr(deliveries, "post_notice", _run_out_of_time)
+    row = end_a_run(user)
+    deliver(row.pk)
+    row.refresh_from_db()
+    assert (row.fault, row.attempts, row.fault_text) == (Fault.TOO_SLOW, 1, "There was no answer in time.")
+    assert row.due_at is not None
+
+
+def _run_out_of_time(*_arguments: object, **_options: object) -> int:
+    raise SoftTimeLimitExceeded
+
+
+def test_an_attempt_that_is_killed_reads_as_unfinished(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_webhook(user=user, url="https://hook.example/")
+    monkeypatch.setattr(deliveries, "post_notice", _be_killed)
+    row = end_a_run(user)
+    with pytest.raises(SystemExit):
+        deliver(row.pk)
+    row.refresh_from_db()
+    assert (row.fault, row.attempts) == (Fault.UNFINISHED, 1)
+
+
+def _be_killed(*_arguments: object, **_options: object) -> int:
+    raise SystemExit
+
+
+def test_the_task_ends_whatever_a_receiver_does() -> None:
+    assert (tasks.deliver.soft_time_limit, tasks.deliver.time_limit) == (15, 20)
+    assert current_app.amqp.router.route({}, tasks.deliver.name)["queue"].name == "deliveries"
 
 
 def test_a_removed_webhook_gets_nothing_more(user: User, receiver: Receiver) -> None:
@@ -253,7 +291,7 @@ def test_a_removed_webhook_gets_nothing_more(user: User, receiver: Receiver) -> 
     Webhook.objects.all().delete()
     deliver(row.pk)
     row.refresh_from_db()
-    assert (receiver.taken, row.due_at) == ([], None)
+    assert (receiver.taken, row.due_at, row.fault) == ([], None, Fault.NOWHERE)
 
 
 def test_a_signature_is_exact() -> None:

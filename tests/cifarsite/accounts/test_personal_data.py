@@ -5,23 +5,30 @@ from __future__ import annotations
 import csv
 import io
 import json
+import threading
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.sessions.models import Session
+from django.conf import settings
+from django.contrib.admin.models import ADDITION, LogEntry
 from django.core.management import CommandError, call_command
+from django.db import IntegrityError, connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from PIL import Image
 
-from cifarsite.accounts.deletion import LastAdministratorError, delete_account
-from cifarsite.accounts.models import ApiToken, Notification, User, Webhook
+from cifarsite.accounts import deletion
+from cifarsite.accounts.deletion import FORMER, FormerAccountError, LastAdministratorError, delete_account
+from cifarsite.accounts.models import ApiToken, Notification, Session, User, Webhook
 from classifier.models import BatchItem, BatchJob, Original, Prediction, Share
 from tests.api_fixtures import make_token, make_user
 from tests.factories import (
     PASSWORD,
     BatchJobFactory,
+    DatasetFactory,
     DatasetImportFactory,
     OriginalFactory,
     PredictionFactory,
@@ -100,7 +107,7 @@ def test_the_archive_holds_everything_of_its_owner_alone() -> None:
     profile = json.loads(archive.read("profile.json"))
     assert (profile["username"], profile["groups"]) == ("ada", ["trainer"])
     [token] = json.loads(archive.read("tokens.json"))
-    assert token["scopes"] == ["predict", "train", "operate"]
+    assert token["scopes"] == ["predict", "train", "operate", "account"]
 
 
 def test_an_empty_account_has_an_archive_too() -> None:
@@ -158,6 +165,87 @@ def test_live_jobs_are_cancelled() -> None:
     assert not BatchJob.objects.filter(pk=batch.pk).exists()
 
 
+@pytest.mark.parametrize("submit", [TrainingRunFactory.create, DatasetImportFactory.create])
+def test_what_is_asked_for_amid_a_deletion_is_cancelled_too(
+    submit: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = make_user()
+    asked: list[Any] = []
+
+    def delete_history(owner: User) -> None:
+        if not asked:
+            asked.append(submit(owner=owner))
+
+    monkeypatch.setattr(deletion, "_delete_history", delete_history)
+    delete_account(user=user)
+    [job] = asked
+    job.refresh_from_db()
+    assert (job.owner, job.status) == (None, JobStatus.CANCELLED)
+
+
+@pytest.mark.skipif(settings.EMBEDDED, reason="SQLite lets one write at a time")
+@pytest.mark.django_db(transaction=True)
+def test_what_is_asked_for_in_the_last_moment_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    user, run = make_user(), TrainingRunFactory.build(dataset=DatasetFactory.create())
+    run.owner = user
+    met: list[type[BaseException]] = []
+
+    def submit() -> None:
+        try:
+            run.save()
+        except IntegrityError as error:
+            met.append(type(error))
+        finally:
+            connection.close()
+
+    submitting = threading.Thread(target=submit)
+
+    def amid(_user: User) -> None:
+        submitting.start()
+        submitting.join(1)
+        assert submitting.is_alive()  # it waits for what becomes of the account
+
+    monkeypatch.setattr(deletion, "_hand_over_log", amid)
+    delete_account(user=user)
+    submitting.join(10)
+    assert met == [IntegrityError]
+    assert not TrainingRun.objects.exists()
+
+
+def test_what_was_done_in_the_admin_panel_stays_in_its_history() -> None:
+    admin, other = UserFactory.create(is_superuser=True), UserFactory.create(is_superuser=True)
+    entries = [
+        LogEntry.objects.create(user=who, action_flag=ADDITION, object_repr=name)
+        for who, name in ((admin, "theirs"), (other, "another's"))
+    ]
+    delete_account(user=admin)
+    former = LogEntry.objects.get(pk=entries[0].pk).user
+    assert (former.username, former.is_active, former.has_usable_password()) == ("(deleted)", False, False)
+    assert LogEntry.objects.get(pk=entries[1].pk).user == other
+    with pytest.raises(FormerAccountError):
+        delete_account(user=former)
+    assert LogEntry.objects.count() == 2
+
+
+def test_nobody_can_sign_up_as_the_account_of_those_that_are_gone() -> None:
+    form = {"username": FORMER, "password1": PASSWORD, "password2": PASSWORD}
+    assert "username" in Client().post("/accounts/signup/", form).context["form"].errors
+    assert not User.objects.exists()
+
+
+def test_ending_sessions_reads_none() -> None:
+    user, others = make_user(), [Client() for _visitor in range(30)]
+    for other in others:
+        other.force_login(UserFactory.create())
+    Client().force_login(user)
+    with CaptureQueriesContext(connection) as queries:
+        delete_account(user=user)
+    reading = [
+        query["sql"] for query in queries if query["sql"].startswith("SELECT") and "session_data" in query["sql"]
+    ]
+    assert (reading, Session.objects.count()) == ([], 30)
+
+
 def test_a_batchs_archive_leaves_the_disk(artifacts_root: Path, django_capture_on_commit_callbacks: Any) -> None:
     user = make_user()
     archive = artifacts_root / "uploads" / "some.zip"
@@ -201,6 +289,7 @@ def test_the_page_asks_for_the_password_and_ends_every_session() -> None:
     assert not User.objects.exists()
     assert other.get("/account/").status_code == 302
     assert not any("_auth_user_id" in row.get_decoded() for row in Session.objects.all())
+    assert not Session.objects.exclude(owner=None).exists()
 
 
 def test_who_has_no_password_types_their_name() -> None:

@@ -14,6 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 from cifarsite.accounts import tokens as services
 from cifarsite.accounts.models import ApiToken, User
 from tests.api_fixtures import Program, make_token, make_user, problem_of
+from tests.training.people import prove
 from training.models import ModelVersion
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def test_a_wrong_parameter_is_named(user: User, query: str, location: str, code:
         ({"scopes": []}, "scopes", "empty"),
         ({"scopes": ["all"]}, "scopes.0", "invalid_choice"),
         ({"scopes": "predict"}, "scopes", "not_a_list"),
-        ({"scopes": ["predict"] * 4}, "scopes", "max_length"),
+        ({"scopes": ["predict"] * 5}, "scopes", "max_length"),
         ({"scopes": ["predict"], "days": 0}, "days", "min_value"),
         ({"scopes": ["predict"], "days": 3651}, "days", "max_value"),
         ({"scopes": ["predict"], "days": "x"}, "days", "invalid"),
@@ -122,7 +123,7 @@ def test_a_wrong_value_is_named(user: User, body: object, location: str, code: s
 
 
 def test_a_token_makes_none_that_may_do_more(user: User) -> None:
-    body = problem_of(make(make_token(user, scopes="predict"), scopes=["predict", "operate"]), 403)
+    body = problem_of(make(make_token(user, scopes="predict account"), scopes=["predict", "operate"]), 403)
     assert body["errors"] == [
         {
             "location": "header:Authorization",
@@ -142,7 +143,7 @@ def test_a_token_makes_none_that_outlives_it(user: User) -> None:
 
 def test_what_a_token_made_goes_with_it(user: User) -> None:
     mother = make_token(user)
-    child = make(mother, scopes=["predict"]).json()["token"]
+    child = make(mother, scopes=["predict", "account"]).json()["token"]
     grandchild = make(child, scopes=["predict"]).json()["token"]
     assert ask(mother, "delete", f"{TOKENS}/{mother[:15]}").status_code == 204
     assert [ask(token, "get").status_code for token in (mother, child, grandchild)] == [401, 401, 401]
@@ -151,11 +152,28 @@ def test_what_a_token_made_goes_with_it(user: User) -> None:
 def test_a_session_makes_what_it_wants(user: User) -> None:
     client = Client()
     client.force_login(user)
+    prove(client, user)
     body = {"scopes": ["operate"], "days": 3650}
     assert client.post(TOKENS, body, content_type="application/json").status_code == 201
     row = ApiToken.objects.get()
     assert (row.scopes, row.made_with) == ("operate", None)
     assert timedelta(days=3649) < row.expiry - timezone.now() <= timedelta(days=3650)
+
+
+def test_a_session_whose_owner_typed_their_password_long_ago_makes_none(user: User) -> None:
+    client = Client()
+    client.force_login(user)
+    prove(client, user, ago_seconds=601)
+    refusal = problem_of(client.post(TOKENS, {"scopes": ["predict"]}, content_type="application/json"), 403)
+    assert refusal["errors"] == [
+        {
+            "location": "cookie:sessionid",
+            "code": "proof_missing",
+            "detail": "It is a while since you typed your password: do it again at "
+            "http://testserver/accounts/reauthenticate/, or use an API token.",
+        }
+    ]
+    assert not ApiToken.objects.exists()
 
 
 def test_a_session_without_its_csrf_token_makes_none(user: User) -> None:
@@ -180,7 +198,7 @@ def test_an_expired_token_is_shown_as_such_and_can_be_removed(user: User) -> Non
 
 
 def test_a_token_revokes_none_that_may_do_more(user: User) -> None:
-    narrow, wide = make_token(user, scopes="predict"), make_token(user)
+    narrow, wide = make_token(user, scopes="account"), make_token(user)
     problem_of(ask(narrow, "delete", f"{TOKENS}/{wide[:15]}"), 403)
     assert ApiToken.objects.count() == 2
     assert ask(narrow, "delete", f"{TOKENS}/{narrow[:15]}").status_code == 204

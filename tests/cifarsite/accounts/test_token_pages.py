@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from cifarsite.accounts.models import ApiToken, User
 from tests.api_fixtures import Program, make_token, make_user
-from tests.training.people import errors_of, text_of
+from tests.training.people import errors_of, prove, text_of
 from training.models import ModelVersion
 
 pytestmark = pytest.mark.django_db
@@ -23,6 +23,7 @@ PAGE = "/tokens/"
 def browser(user: User) -> Client:
     client = Client()
     client.force_login(user)
+    prove(client, user)
     return client
 
 
@@ -52,7 +53,12 @@ def test_a_token_is_shown_once_with_a_command_that_uses_it(browser: Client, cham
 
 
 @pytest.mark.parametrize(
-    ("scopes", "address"), [(["train", "operate"], "/api/v1/runs"), (["operate"], "/api/v1/workers")]
+    ("scopes", "address"),
+    [
+        (["train", "operate"], "/api/v1/runs"),
+        (["operate", "account"], "/api/v1/workers"),
+        (["account"], "/api/v1/account"),
+    ],
 )
 def test_the_command_is_one_that_the_token_may_use(browser: Client, scopes: list[str], address: str) -> None:
     response = browser.post(PAGE, {"scopes": scopes, "days": "7"})

@@ -83,12 +83,13 @@ def test_waiting_is_counted_from_the_last_time_a_job_was_queued(monkeypatch: pyt
             at=now - timedelta(hours=hours),
         )  # fmt: skip
     JobQueue.objects.create(name=QueueName.TRAINING, paused_at=now)
-    training, inference, default = report_queues()
+    training, inference, default, deliveries = report_queues()
     assert (training.name, training.waiting, training.messages, training.is_paused) == ("training", 2, 4, True)
     assert training.oldest_seconds == pytest.approx(3600, abs=30)
     assert training.canary is None
     assert (inference.name, inference.waiting, inference.oldest_seconds) == ("inference", 0, None)
     assert (default.name, default.is_paused, default.canary) == ("default", False, CanaryReport())
+    assert (deliveries.name, deliveries.messages, deliveries.canary) == ("deliveries", 4, None)
 
 
 def test_the_newest_canary_counts() -> None:

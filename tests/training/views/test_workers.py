@@ -117,7 +117,7 @@ def test_the_api_and_the_command_tell_the_same(run: TrainingRun) -> None:
     assert busy["gpus"] == [{"name": "NVIDIA H200", "used_bytes": 70 * GIB, "total_bytes": 140 * GIB}]
     assert (busy["memory_used_bytes"], busy["memory_total_bytes"]) == (5 * GIB, 8 * GIB)
     assert busy["jobs"] == [{"kind": "trainingrun", "id": run.pk, "name": f"Run {run.pk}", "percent": 25}]
-    assert [queue["name"] for queue in body["queues"]] == ["training", "inference", "default"]
+    assert [queue["name"] for queue in body["queues"]] == ["training", "inference", "default", "deliveries"]
     assert body["queues"][0] == {
         "name": "training",
         "waiting": 0,
@@ -145,7 +145,7 @@ def test_the_api_is_for_staff_and_operators() -> None:
 def test_the_command_speaks_to_people(run: TrainingRun) -> None:
     output = StringIO()
     call_command("workers", stdout=output)
-    silent, busy, training, inference, default = output.getvalue().splitlines()
+    silent, busy, training, inference, default, _deliveries = output.getvalue().splitlines()
     assert silent.startswith("default@old  SILENT for 60")
     assert silent.endswith("CPU  default,inference  idle")
     assert busy.endswith(
