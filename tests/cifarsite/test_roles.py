@@ -262,13 +262,13 @@ def test_the_first_page_shows_queues_workers_and_jobs(role: str, django_assert_n
     TrainingRunFactory.create(status=JobStatus.FAILED)
     now = run.requested_at
     Worker.objects.create(name="training@here", host="here", started_at=now, last_seen_at=now)
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(19):
         shown = text_of(person.get("/admin/"))
     assert "Training 1 at work · 0 waiting" in shown
     assert f"Run {run.pk}, 50 %" in shown
     assert "Failed within a day 1" in shown
     TrainingRunFactory.create_batch(3, **working)
-    with django_assert_num_queries(16):
+    with django_assert_num_queries(19):
         person.get("/admin/")
 
 
