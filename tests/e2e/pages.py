@@ -6,13 +6,16 @@ A new address has to be listed here, as a page or under `NO_PAGES`; `test_every_
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.conf import settings
 from django.contrib.auth.models import Permission
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from cifarsite.accounts.models import User
@@ -89,6 +92,18 @@ def make_world(dataset_folder: str) -> World:
         token=make_token(owner=user, name="laptop", scopes=[Scope.PREDICT], days=30)[0].token_key,
         share=share_prediction(owner=user, pk=prediction.pk).token,
     )
+
+
+def session_cookie(person: User) -> dict[str, str]:
+    """Return the name and value of a cookie with which a browser is signed in as `person`."""
+    client = Client()
+    client.force_login(person)
+    session = client.session  # they have just given their password, which some pages ask for
+    session["account_authentication_methods"] = [{"method": "password", "at": time.time(), "reauthenticated": True}]
+    session["account_authentication_methods_user"] = str(person.pk)
+    session.save()
+    name = settings.SESSION_COOKIE_NAME
+    return {"name": name, "value": client.cookies[name].value}
 
 
 @dataclass(frozen=True, slots=True)
