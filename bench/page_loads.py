@@ -74,7 +74,7 @@ class PageLoad:
 
 
 def load_page(browser: Browser, address: str, *, look: str, cookie: dict[str, str] | None) -> PageLoad:
-    """Open a page in a browser profile of its own and wait until half a second passes without a request.
+    """Open a page in a browser profile of its own and wait until nothing more happens on it.
 
     Args:
         browser: Chromium.
@@ -88,21 +88,31 @@ def load_page(browser: Browser, address: str, *, look: str, cookie: dict[str, st
     context = browser.new_context(**LOOKS[look])
     context.set_default_timeout(_PATIENCE_MS)
     if cookie is not None:
-        context.add_cookies([{**cookie, "url": address}])  # type: ignore[list-item]  # a SetCookieParam
+        place = {"domain": urlsplit(address).hostname, "path": "/"}
+        context.add_cookies([{**cookie, **place}])  # type: ignore[list-item]  # a SetCookieParam
     page = context.new_page()
     load = PageLoad()
     _watch_network(page, load, host=urlsplit(address).netloc)
     _watch_errors(page, load)
     page.add_init_script(_PROBE)
-    response = page.goto(address, wait_until="networkidle")
+    response = page.goto(address)
     assert response is not None, address
     assert response.status == 200, (address, response.status)
+    _settle(page, load)
     seen = page.evaluate(_INSPECT)
     context.close()
     load.layout_shift, load.largest_paint_ms, load.blocked_ms = seen["shift"], seen["largest"], seen["blocked"]
     load.lacks = [name for name in ("lang", "title", "description", "viewport") if not seen[name]]
     load.unsized_images = seen["unsized"]
     return load
+
+
+def _settle(page: Page, load: PageLoad) -> None:
+    """Wait until the page is idle half a second after its last request: large scripts ask for more once they have run."""
+    known = -1
+    while known != load.requests:
+        known = load.requests
+        page.evaluate("new Promise((done) => setTimeout(() => requestIdleCallback(done), 500))")
 
 
 def _watch_network(page: Page, load: PageLoad, *, host: str) -> None:
