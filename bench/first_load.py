@@ -6,7 +6,7 @@ Every page of `tests/e2e/pages.py` and both of the API's documentation are opene
 as wide as a desktop (English, light) and as a telephone (French, dark). The web server is the one that `manage.py up`
 starts, on SQLite, and sends static files as production does: under hashed names, compressed beforehand. Bytes and times
 are medians; shifts, errors and requests to other hosts are those of the worst load. Nothing is between server and
-browser: times say what the browser works, not what a network adds.
+browser: times say what the browser works, not what a network adds, and grow with what else the machine does (its load is noted).
 """
 
 from __future__ import annotations
@@ -158,7 +158,12 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(ARGUMENTS))
         chosen = {name: page for name, page in pages.items() if arguments.only in name}
         rows = measure(browser, site, chosen, loads=arguments.loads)
-        figures = {"n": arguments.loads, "browser": f"Chromium {browser.version}", "pages": rows}
+        figures = {
+            "n": arguments.loads,
+            "browser": f"Chromium {browser.version}",
+            "load_average": [round(load, 1) for load in os.getloadavg()],
+            "pages": rows,
+        }
         browser.close()
     if not arguments.only:
         save_result("first-load.json", figures, packages=("django", "granian", "whitenoise", "playwright"))

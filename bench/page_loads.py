@@ -108,7 +108,7 @@ def load_page(browser: Browser, address: str, *, look: str, cookie: dict[str, st
 
 
 def _settle(page: Page, load: PageLoad) -> None:
-    """Wait until the page is idle half a second after its last request: large scripts ask for more once they have run."""
+    """Wait until the page is idle half a second after its last request: large scripts ask for more once they ran."""
     known = -1
     while known != load.requests:
         known = load.requests
