@@ -6,7 +6,7 @@ Every page of `tests/e2e/pages.py` and both of the API's documentation are opene
 as wide as a desktop (English, light) and as a telephone (French, dark). The web server is the one that `manage.py up`
 starts, on SQLite, and sends static files as production does: under hashed names, compressed beforehand. Bytes and times
 are medians; shifts, errors and requests to other hosts are those of the worst load. Nothing is between server and
-browser: times say what the browser works, not what a network adds, and grow with what else the machine does (its load is noted).
+browser: times say what the browser works, not what a network adds, and grow with the machine's load, which is noted.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ def summarise(loads: list[PageLoad]) -> dict[str, Any]:
         "requests": statistics.median_high([load.requests for load in loads]),
         "requests_elsewhere": sorted({address for load in loads for address in load.elsewhere}),
         "layout_shift": round(max(load.layout_shift for load in loads), 4),
+        "moved": max(loads, key=lambda load: load.layout_shift).moved,
         "largest_paint_ms": round(statistics.median(load.largest_paint_ms for load in loads)),
         "blocked_ms": round(statistics.median(load.blocked_ms for load in loads)),
         "errors": sorted({error for load in loads for error in load.errors}),

@@ -24,11 +24,15 @@ LOOKS: Final[dict[str, dict[str, Any]]] = {
 
 _PATIENCE_MS: Final = 60_000
 _PROBE: Final = """
-window.seen = { shift: 0, largest: 0, blocked: 0 };
+window.seen = { shift: 0, moved: [], largest: 0, blocked: 0 };
 const watch = (type, tell) => {
   new PerformanceObserver((list) => list.getEntries().forEach(tell)).observe({ type, buffered: true });
 };
-watch("layout-shift", (entry) => { if (!entry.hadRecentInput) window.seen.shift += entry.value; });
+watch("layout-shift", (entry) => {
+  if (entry.hadRecentInput) return;
+  window.seen.shift += entry.value;
+  window.seen.moved.push(...entry.sources.map(({ node }) => (node?.outerHTML ?? node?.nodeName ?? "").slice(0, 80)));
+});
 watch("largest-contentful-paint", (entry) => { window.seen.largest = entry.startTime; });
 watch("longtask", (entry) => { window.seen.blocked += entry.duration - 50; });
 """
@@ -56,6 +60,7 @@ class PageLoad:
         errors: What the console called an error, and exceptions that nobody caught.
         layout_shift: The sum of all shifts that nobody caused by typing or pointing; the cumulative layout shift of the
             web vitals is their largest burst, and never more.
+        moved: The beginning of what was shifted.
         largest_paint_ms: Until the largest part of the first screen was there.
         blocked_ms: By how much tasks were longer than 50 ms, together.
         lacks: What the document should have and has not: its language, a title, a description, a viewport.
@@ -67,6 +72,7 @@ class PageLoad:
     elsewhere: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     layout_shift: float = 0.0
+    moved: list[str] = field(default_factory=list)
     largest_paint_ms: float = 0.0
     blocked_ms: float = 0.0
     lacks: list[str] = field(default_factory=list)
@@ -88,8 +94,8 @@ def load_page(browser: Browser, address: str, *, look: str, cookie: dict[str, st
     context = browser.new_context(**LOOKS[look])
     context.set_default_timeout(_PATIENCE_MS)
     if cookie is not None:
-        place = {"domain": urlsplit(address).hostname, "path": "/"}
-        context.add_cookies([{**cookie, **place}])  # type: ignore[list-item]  # a SetCookieParam
+        place = {"domain": str(urlsplit(address).hostname), "path": "/"}
+        context.add_cookies([cookie | place])  # type: ignore[list-item]  # a SetCookieParam
     page = context.new_page()
     load = PageLoad()
     _watch_network(page, load, host=urlsplit(address).netloc)
@@ -101,7 +107,8 @@ def load_page(browser: Browser, address: str, *, look: str, cookie: dict[str, st
     _settle(page, load)
     seen = page.evaluate(_INSPECT)
     context.close()
-    load.layout_shift, load.largest_paint_ms, load.blocked_ms = seen["shift"], seen["largest"], seen["blocked"]
+    load.layout_shift, load.moved = seen["shift"], seen["moved"]
+    load.largest_paint_ms, load.blocked_ms = seen["largest"], seen["blocked"]
     load.lacks = [name for name in ("lang", "title", "description", "viewport") if not seen[name]]
     load.unsized_images = seen["unsized"]
     return load
