@@ -30,7 +30,9 @@ STILL = {"reduced_motion": "reduce"}  # colours that are still fading would be m
 WATCH_SHIFTS = """
 window.shifts = [];
 new PerformanceObserver((list) => {
-  for (const { value, sources } of list.getEntries()) {
+  const { domInteractive } = performance.getEntriesByType("navigation")[0];
+  for (const { value, sources, startTime } of list.getEntries()) {
+    if (!domInteractive || startTime < domInteractive) continue; // half of the page was not there yet
     window.shifts.push([value, sources.map(({ node }) => (node?.outerHTML ?? "").slice(0, 100)).join(" | ")]);
   }
 }).observe({ type: "layout-shift", buffered: true });
