@@ -22,6 +22,13 @@ class PageCompressionMiddleware(GZipMiddleware):
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         """Compress the answer where that is worth it and asked for."""
         kind = response.headers.get("Content-Type", "").partition(";")[0]
-        if response.streaming or kind not in _TYPES or request.path.startswith(API_PREFIX):
+        is_of_a_page = kind in _TYPES and not request.path.startswith(API_PREFIX)
+        if response.streaming or not (is_of_a_page or _is_description(request)):
             return response
         return super().process_response(request, response)
+
+
+def _is_description(request: HttpRequest) -> bool:
+    """Tell the API's description from its answers: its documentation shows people some 260 KB of it."""
+    match = request.resolver_match
+    return match is not None and match.view_name == "api:schema"

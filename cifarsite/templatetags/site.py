@@ -12,6 +12,7 @@ from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from training.class_names import display_name
 from training.failure_texts import explain_failure
@@ -113,12 +114,15 @@ def duration(seconds: float | None) -> str:
 
 @register.simple_tag
 def local_time(moment: datetime | None) -> SafeString | str:
-    """Show a moment; `static/js/site.js` rewrites it in the reader's own time zone, without it it is UTC."""
+    """Show a moment; `static/js/site.js` rewrites it in the reader's own time zone, without it it is UTC.
+
+    It is as long as what it becomes, so that the lines around it stay where they are.
+    """
     if moment is None:
         return "—"
     utc = moment.astimezone(UTC)
     return format_html(
-        '<time datetime="{}" data-local-time>{} UTC</time>',
+        '<time datetime="{}" data-local-time>{}<span class="when-no-js"> UTC</span></time>',
         utc.isoformat(timespec="seconds"),
-        date_format(utc, "SHORT_DATETIME_FORMAT"),
+        date_format(utc, pgettext("Django's format of a moment", "M j, Y, g:i A")),
     )

@@ -37,7 +37,6 @@ function watchSelection(form) {
   });
   form.addEventListener("change", show);
   window.addEventListener("pageshow", show); // boxes keep their state when one comes back
-  all.hidden = false;
   show();
 }
 

@@ -44,7 +44,6 @@ function themeButton() {
     button.title = label;
     button.querySelector("[data-theme-label]").textContent = label;
   };
-  button.hidden = false;
   button.addEventListener("click", () => {
     window.siteTheme.choose(order[(order.indexOf(window.siteTheme.choice()) + 1) % order.length]);
     show();

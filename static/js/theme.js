@@ -28,7 +28,7 @@
   };
   media.addEventListener("change", () => apply(stored()));
   // Paper is white, and printers leave backgrounds out.
-  window.addEventListener("beforeprint", () => (document.documentElement.dataset.bsTheme = "light"));
+  window.addEventListener("beforeprint", () => apply("light")); // charts are drawn anew, too
   window.addEventListener("afterprint", () => apply(stored()));
   apply(stored());
   document.documentElement.classList.add("js");

@@ -169,7 +169,7 @@ def test_static_files_can_be_collected_with_production_settings(tmp_path: Path) 
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment, check=True)
 
     assert (tmp_path / "staticfiles.json").exists()
-    assert len(list(tmp_path.glob("css/site.*.css"))) == 1
+    assert len(list(tmp_path.glob("css/theme.*.css"))) == 1
 
 
 def dockerfile() -> str:

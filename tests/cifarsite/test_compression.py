@@ -24,9 +24,20 @@ def test_a_page_is_compressed() -> None:
 
 @pytest.mark.django_db
 def test_an_answer_to_a_program_is_not() -> None:
-    response = Client().get("/api/v1/schema", headers=GZIP)
-    assert len(response.content) > 10_000
+    response = Client().get("/api/v1/", headers=GZIP)
+    assert len(response.content) > 500
     assert "Content-Encoding" not in response.headers
+
+
+@pytest.mark.django_db
+def test_but_the_description_of_the_api_is() -> None:
+    plain = Client().get("/api/v1/schema").content
+    packed = Client().get("/api/v1/schema", headers=GZIP)
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert len(packed.content) < len(plain) / 5
+    assert gzip.decompress(packed.content) == plain
+    again = Client().get("/api/v1/schema", headers={**GZIP, "If-None-Match": packed.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
 
 
 @pytest.mark.django_db

@@ -15,7 +15,8 @@ from django.contrib.staticfiles import finders
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 VENDOR = ROOT / "static" / "vendor"
-CSS = (ROOT / "static" / "css" / "site.css").read_text()
+SHEETS = sorted((ROOT / "static" / "css").glob("*.css"))
+CSS = (ROOT / "static" / "css" / "theme.css").read_text()
 
 TEXT_CONTRAST = 4.5
 CONTROL_CONTRAST = 3.0
@@ -62,7 +63,7 @@ EDGE_ON_GROUND = [
 
 
 def tokens(theme: str) -> dict[str, str]:
-    """Return the colours that site.css declares for a theme."""
+    """Return the colours that theme.css declares for a theme."""
     [block] = re.findall(rf'\[data-bs-theme="{theme}"\] {{\n  --paper(.*?)\n}}', CSS, re.S)
     return dict(re.findall(r"--([a-z0-9-]+): (#[0-9a-f]{6});", f"  --paper{block}"))
 
@@ -138,13 +139,18 @@ def test_every_class_that_is_styled_is_used() -> None:
     users = " ".join(path.read_text() for name, kind in folders.items() for path in (ROOT / name).rglob(kind))
     words = set(re.findall(r"[\w-]+", users))
     styled = set()
-    for sheet in (ROOT / "static" / "css").glob("*.css"):
+    for sheet in SHEETS:
         rules = re.sub(r"/\*.*?\*/|{[^{}]*}", " ", sheet.read_text(), flags=re.S)
         styled |= set(re.findall(r"\.([a-z][\w-]*)", rules))
     composed = {
         name for name in styled if re.fullmatch(r"(?:pixel|right|wrong|stroke)-\w|dots-\d+", name)
     }  # in templates, by letter
     assert styled - composed - words == set()
+
+
+def test_every_sheet_is_linked() -> None:
+    linked = {name for path in TEMPLATES for name in re.findall(r'{% static "css/([\w-]+\.css)" %}', path.read_text())}
+    assert {sheet.name for sheet in SHEETS} == linked
 
 
 def test_the_sprite_holds_the_icons_that_templates_name_and_no_other() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 from django.conf import LazySettings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from cifarsite import error_pages
 from cifarsite.accounts.models import User
@@ -208,3 +210,11 @@ def test_differences_have_the_sign_of_what_is_shown(fraction: float, shown: str)
 def test_numbers_are_rounded_and_grouped() -> None:
     assert site.number(1972792) == "1,972,792"
     assert site.number(3.96, 1) == "4.0"
+
+
+@pytest.mark.parametrize(("language", "shown"), [("en", "Nov 3, 2026, 4:05 PM"), ("fr", "3 nov. 2026, 16:05")])
+def test_a_moment_is_written_as_browsers_write_it(language: str, shown: str) -> None:
+    with translation.override(language):
+        moment = site.local_time(datetime(2026, 11, 3, 16, 5, tzinfo=UTC))
+    zone = '<span class="when-no-js"> UTC</span>'
+    assert moment == f'<time datetime="2026-11-03T16:05:00+00:00" data-local-time>{shown}{zone}</time>'

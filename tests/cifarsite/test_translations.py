@@ -74,8 +74,11 @@ def marked_in_python() -> Iterator[tuple[Path, str]]:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
                 continue
-            if node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-                yield path, node.args[0].value
+            texts = [part.value for part in node.args if isinstance(part, ast.Constant) and isinstance(part.value, str)]
+            if node.func.id.startswith("pgettext") and len(texts) > 1:
+                yield path, _key(texts[0], texts[1])
+            elif texts:
+                yield path, texts[0]
 
 
 def marked_in_templates() -> Iterator[tuple[Path, str]]:

@@ -13,7 +13,9 @@ from typing import Any, Final
 import numpy as np
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.mfa.totp.internal.auth import TOTP, generate_totp_secret
+from django.conf import settings
 from django.contrib.auth.models import Permission
+from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from cifarsite.accounts.models import User
@@ -33,6 +35,7 @@ from tests.factories import (
     UserFactory,
     make_transfer_run,
 )
+from tests.training.people import prove
 from training.choices import JobStatus, ModelState, Scope
 from training.models import Dataset, DatasetImport, Evaluation, ModelVersion, TrainingRun
 
@@ -96,6 +99,15 @@ def make_world(dataset_folder: str) -> World:
         token=make_token(owner=user, name="laptop", scopes=[Scope.PREDICT], days=30)[0].token_key,
         share=share_prediction(owner=user, pk=prediction.pk).token,
     )
+
+
+def session_cookie(person: User) -> dict[str, str]:
+    """Return the name and value of a cookie with which a browser is signed in as `person`."""
+    client = Client()
+    client.force_login(person)
+    prove(client, person)  # some pages ask for it
+    name = settings.SESSION_COOKIE_NAME
+    return {"name": name, "value": client.cookies[name].value}
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,14 +236,20 @@ def test_a_telephone_never_scrolls_sideways(open_page: OpenPage, ada: User, tiny
     assert wide == []
 
 
-def test_the_colours_follow_the_theme(open_page: OpenPage, ada: User) -> None:
+def test_the_colours_follow_the_theme_and_are_light_on_paper(open_page: OpenPage, ada: User) -> None:
     run = TrainingRunFactory.create(status=JobStatus.CANCELLED)
     EpochMetricFactory.create_batch(2, run=run)
     page = open_page(color_scheme="dark")
     sign_in(page, "ada", PASSWORD)
     page.goto(f"/training/{run.pk}/")
     canvas = page.locator("[data-curve-kind=loss] canvas")
-    dark = canvas.evaluate("canvas => canvas.toDataURL()")
+    drawn = [canvas.element_handle(), canvas.evaluate("canvas => canvas.toDataURL()")]
+    is_dark = "([canvas, dark]) => canvas.toDataURL() === dark"
+    is_light = "([canvas, dark]) => canvas.toDataURL() !== dark"
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_function(is_light, arg=drawn)
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    page.wait_for_function(is_dark, arg=drawn)
     page.locator("[data-theme-button]").click()
     expect(page.locator("html")).to_have_attribute("data-bs-theme", "light")
-    page.wait_for_function("([canvas, dark]) => canvas.toDataURL() !== dark", arg=[canvas.element_handle(), dark])
+    page.wait_for_function(is_light, arg=drawn)
