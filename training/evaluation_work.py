@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import shutil
 from collections.abc import Callable
@@ -42,7 +41,9 @@ class EvaluationWork(Work):
         self.recorder = JobRecorder(job, listener=listener)
 
     def prepare(self) -> list[str]:
-        """Bring the package and the dataset here, where they are not."""
+        """Bring package and dataset here, where they are not; remove what another database left in our place."""
+        shutil.rmtree(self._draft, ignore_errors=True)
+        self._remove_unless_named()
         locations = (self._job.version.location, self._job.dataset.location)
         package, dataset = do_beside_lease(
             self._job, lambda: [str(insist(partial(fetch, location))) for location in locations]
@@ -72,14 +73,16 @@ class EvaluationWork(Work):
     def clean_up(self, status: JobStatus | None) -> None:
         """Remove the draft, and what came of it unless the row names it."""
         shutil.rmtree(self._draft, ignore_errors=True)
-        if status == JobStatus.SUCCEEDED:
-            return
-        with contextlib.suppress(Error):  # when the database cannot say, the daily cleaning looks again
+        if status != JobStatus.SUCCEEDED:
+            self._remove_unless_named()
+
+    def _remove_unless_named(self) -> None:
+        """Remove what is in our place and no row names; when nobody can say, the daily cleaning looks again."""
+        try:
             if not Evaluation.objects.filter(location=self._location).exists():
-                try:
-                    remove(self._location)
-                except StoreError as error:
-                    logger.warning("%s is removed later: %s", self._location, error.strerror)
+                remove(self._location)
+        except (Error, StoreError) as error:
+            logger.warning("%s is removed later: %s", self._location, error)
 
     def _write(self, report: dict[str, Any], log_tail: str) -> None:
         """End the evaluation; older ones of the same version and dataset let go of their files."""

@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 180.0  # for a machine that does much else
 def _no_old_messages() -> None:
     cache.clear()
     with current_app.connection_for_read() as connection:
-        for queue in ("training", "inference", "default"):
+        for queue in ("training", "inference", "default", "deliveries"):
             connection.SimpleQueue(queue).clear()
 
 
@@ -46,7 +46,7 @@ def test_beats_canaries_come_through_both_queues(start_worker: StartWorker, tmp_
     for entry in entries:
         scheduler.apply_async(entry, advance=False)
     waiting = {queue.name: queue.messages for queue in report_queues()}
-    assert waiting == {"training": 0, "inference": 1, "default": 1}
+    assert waiting == {"training": 0, "inference": 1, "default": 1, "deliveries": 0}
     worker = start_worker(queues="inference,default")
     wait_for(lambda: Canary.objects.filter(ran_at__isnull=False).count() == len(CANARY_QUEUES), worker=worker)
     for report in report_canaries().values():

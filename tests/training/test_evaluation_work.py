@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from training.devices import INFERENCE_PLACE, hold_place
 from training.engine.constants import ANSWERS_NAME, BANK_NAME, MAP_NAME
 from training.engine.events import Event
 from training.models import Dataset, Evaluation, ModelVersion
+from training.processes import engine_command
 from training.registry import register_package
 from training.retention import find_orphans
 from training.runner import execute_evaluation, execute_next_evaluation
@@ -64,6 +66,30 @@ def job(version: ModelVersion, dataset: Dataset) -> Evaluation:
     return job
 
 
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, tiny_package: Path, tiny_dataset: Path) -> Path:
+    """What the engine wrote and said, once: it takes seconds."""
+    folder = tmp_path_factory.mktemp("measured")
+    command = engine_command("evaluate", f"--package={tiny_package}", f"--dataset={tiny_dataset}")
+    said = subprocess.run([*command, f"--output={folder / 'files'}"], capture_output=True, check=True).stdout
+    (folder / "said").write_bytes(said)
+    return folder
+
+
+@pytest.fixture
+def quick_engine(measured: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine that says and writes at once what the real one did."""
+    program = (
+        "import pathlib, shutil, sys; measured, output = map(pathlib.Path, sys.argv[1:]);"
+        "shutil.copytree(measured / 'files', output); print((measured / 'said').read_text())"
+    )
+
+    def command(*arguments: str) -> list[str]:
+        return [sys.executable, "-c", program, str(measured), arguments[arguments.index("--output") + 1]]
+
+    monkeypatch.setattr(evaluation_work, "engine_command", command)
+
+
 def left() -> list[str]:
     """Everything that evaluations have on the disk."""
     folders = (artifacts(EVALUATIONS), artifacts(DRAFTS))
@@ -98,6 +124,18 @@ def test_what_was_measured_is_in_the_row_and_the_files(job: Evaluation) -> None:
     assert list(check_evaluations()) == []
 
 
+@pytest.mark.usefixtures("quick_engine")
+def test_what_another_database_left_in_its_place_is_in_nobodys_way(job: Evaluation) -> None:
+    for folder in (artifacts(EVALUATIONS, f"{job.pk}-1"), artifacts(DRAFTS, f"evaluation-{job.pk}-1")):
+        folder.mkdir(parents=True)
+        (folder / "old.npy").touch()
+    execute_evaluation(job.pk, timings=QUICK)
+    job.refresh_from_db()
+    assert (job.status, left()) == (JobStatus.SUCCEEDED, [f"evaluations/{job.pk}-1"])
+    assert not (job.path / "old.npy").exists()
+
+
+@pytest.mark.usefixtures("quick_engine")
 def test_the_newest_of_a_pair_has_the_files(job: Evaluation) -> None:
     execute_evaluation(job.pk, timings=QUICK)
     newer = EvaluationFactory.create(version=job.version, dataset=job.dataset)
@@ -163,6 +201,7 @@ def test_what_cannot_be_used_is_told(
     assert left() == []
 
 
+@pytest.mark.usefixtures("quick_engine")
 def test_one_at_a_time_on_a_machine(job: Evaluation, rung: list[tuple[str, int]]) -> None:
     with hold_place(INFERENCE_PLACE) as is_free:
         assert is_free
@@ -175,6 +214,7 @@ def test_one_at_a_time_on_a_machine(job: Evaluation, rung: list[tuple[str, int]]
     assert (job.status, rung) == (JobStatus.SUCCEEDED, [("training.execute_evaluation", follower.pk)])
 
 
+@pytest.mark.usefixtures("quick_engine")
 def test_an_audit_finds_damage_and_forgets_the_files(job: Evaluation) -> None:
     execute_evaluation(job.pk, timings=QUICK)
     job.refresh_from_db()
