@@ -96,10 +96,23 @@ def run_fit(
     except StopRequested as stopped:
         ranks.leave()
         emit("stopped", step=stopped.step, checkpoint=_relative(stopped.checkpoint, workdir=workdir))
-        return EXIT_STOPPED
+        return _end(EXIT_STOPPED, ranks=ranks)
     except Exception as error:  # noqa: BLE001 - the process boundary: whatever it was, the supervisor is told
         return _fail(error, config=config, ranks=ranks)
-    return EXIT_FINISHED
+    return _end(EXIT_FINISHED, ranks=ranks)
+
+
+def _end(code: int, *, ranks: Ranks) -> int:
+    """Return the exit code; one of several processes ends here.
+
+    At an orderly end it could wait for an exchange that nobody will answer any more, or be aborted by a thread of the
+    process group that is still there ("terminate called without an active exception").
+    """
+    if ranks.size > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _fail(error: Exception, *, config: TrainConfig | None, ranks: Ranks) -> int:
@@ -123,10 +136,7 @@ def _fail(error: Exception, *, config: TrainConfig | None, ranks: Ranks) -> int:
     else:
         emit("failed", reason=reason, detail=detail)
         code = EXIT_USAGE if reason == "bad_config" else EXIT_FAILED
-    if ranks.size > 1:
-        sys.stderr.flush()
-        os._exit(code)  # an orderly end could wait for an exchange that nobody will answer any more
-    return code
+    return _end(code, ranks=ranks)
 
 
 def explain_failure(error: BaseException, *, config: TrainConfig | None = None) -> tuple[Reason, str]:
