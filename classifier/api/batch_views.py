@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from django.db import transaction
 from django.http import HttpResponseBase
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -41,6 +40,7 @@ from classifier.batches.uploads import ARCHIVE, FILES, receive_batch
 from classifier.choices import Source
 from classifier.models import BatchItem, BatchJob
 from classifier.querysets import BatchJobQuerySet
+from training.api.accepted import answer_accepted
 from training.api.bounded import UploadFormParser
 from training.api.files import renderers_of
 from training.api.idempotency import idempotent
@@ -81,15 +81,8 @@ class BatchView(NamingView):
 
     def accept(self, job: BatchJob) -> Response:
         """Answer that `job` was queued, and whether a worker could be woken."""
-        body = batch_detail(self.find(job.pk))
-
-        def tell() -> None:
-            body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
-
-        tell()
-        transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
-        location = reverse("api:batch", args=[job.pk], request=self.request)
-        return Response(body, status=202, headers={"Location": location})
+        address = reverse("api:batch", args=[job.pk], request=self.request)
+        return answer_accepted(job, body=batch_detail(self.find(job.pk)), address=address)
 
 
 class InOrder(NewestFirst):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.conf import settings
-from django.db import transaction
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import JSONParser
@@ -13,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from training.api.accepted import answer_accepted
 from training.api.bodies import history_bodies
 from training.api.bounded import UploadFormParser, bound_upload
 from training.api.dataset_serializers import (
@@ -154,15 +154,8 @@ class ImportsView(GuardedView):
     def post(self, request: Request, job: DatasetImport) -> Response:
         """Queue it."""
         queue_import(job=job)
-        body = _describe(job.pk)
-
-        def tell() -> None:
-            body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
-
-        tell()
-        transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
         address = reverse("api:dataset_import", args=[job.pk], request=request)
-        return Response(body, status=202, headers={"Location": address})
+        return answer_accepted(job, body=_describe(job.pk), address=address)
 
     def prepare(self, request: Request) -> DatasetImport:
         """Check it and keep the archive: copying takes long, and no lock of the database may wait for it."""

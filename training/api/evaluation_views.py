@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -14,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from training.api.accepted import answer_accepted
 from training.api.evaluation_serializers import (
     AcceptedEvaluationSerializer,
     AnswersQuerySerializer,
@@ -100,15 +100,8 @@ class EvaluationsView(GuardedView):
             dataset=dataset,
             with_augmentation=wishes["test_time_augmentation"],
         )
-        body = evaluation_detail(_find(job.pk))
-
-        def tell() -> None:
-            body["broker_reached"] = job.bell is not None and job.bell.was_heard is True
-
-        tell()
-        transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
         address = reverse("api:evaluation", args=[job.pk], request=request)
-        return Response(body, status=202, headers={"Location": address})
+        return answer_accepted(job, body=evaluation_detail(_find(job.pk)), address=address)
 
 
 class EvaluationView(GuardedView):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, cast
 
-from django.db import transaction
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from drf_spectacular.utils import extend_schema
@@ -15,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
+from training.api.accepted import answer_accepted
 from training.api.bodies import queue_body, run_bodies, run_detail
 from training.api.guarded import JSON, LIST_REFUSALS, REFUSALS, GuardedView
 from training.api.idempotency import idempotent
@@ -347,11 +347,5 @@ def _naming_fields(*, under: str = "") -> Iterator[None]:
 
 def _accepted(request: Request, run: TrainingRun) -> Response:
     """Answer that `run` was queued, and whether a worker could be woken."""
-    body = run_detail(_find_run(run.pk))
-
-    def tell() -> None:
-        body["broker_reached"] = run.bell is not None and run.bell.was_heard is True
-
-    tell()
-    transaction.on_commit(tell)  # the bell is rung only then, and was before this if there is no transaction
-    return Response(body, status=202, headers={"Location": reverse("api:run", args=[run.pk], request=request)})
+    address = reverse("api:run", args=[run.pk], request=request)
+    return answer_accepted(run, body=run_detail(_find_run(run.pk)), address=address)

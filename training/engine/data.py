@@ -16,6 +16,11 @@ from training.engine.package import hash_file
 from training.engine.seed import make_generator
 
 
+def spread_rows(length: int, *, count: int) -> Tensor:
+    """Return `count` (int64) of `length` rows at even distances, in order; all of them when there are no more."""
+    return torch.linspace(0, length - 1, min(count, length)).long()
+
+
 @dataclass(frozen=True, slots=True)
 class Split:
     """Images with their labels.
@@ -37,7 +42,7 @@ class Split:
 
     def spread(self, count: int) -> Split:
         """Copy `count` rows at even distances; all of them when there are no more."""
-        return self.select(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
+        return self.select(spread_rows(len(self), count=count))
 
     def to(self, device: torch.device) -> Split:
         """Return the split in a device's memory."""

@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from training.engine.assess import Assessment, StageCallback
 from training.engine.constants import ANSWERS_NAME, BANK_NAME, MAP_NAME, SIGHT_STAGES
-from training.engine.data import Split
+from training.engine.data import Split, spread_rows
 from training.engine.device import reference_device
 from training.engine.evaluate import predict
 from training.engine.networks import Network
@@ -74,19 +73,13 @@ def keep_sights(
         on_stage(first_stage, SIGHT_STAGES[0])
 
     tell()
-    seen = spread_evenly(len(training), count=BANK_IMAGES)
-    images = training.images[torch.from_numpy(seen)]
-    features = predict(network, images, device=reference_device(), on_batch=repeat_slowly(tell)).features
-    np.savez(folder / BANK_NAME, indices=seen, vectors=_directions(features).numpy().astype(np.float16))
+    seen = spread_rows(len(training), count=BANK_IMAGES)
+    features = predict(network, training.images[seen], device=reference_device(), on_batch=repeat_slowly(tell)).features
+    np.savez(folder / BANK_NAME, indices=seen.numpy(), vectors=_directions(features).numpy().astype(np.float16))
     on_stage(first_stage + 1, SIGHT_STAGES[1])
-    shown = spread_evenly(len(assessment.features), count=MAP_IMAGES)
-    points = draw_map(assessment.features[torch.from_numpy(shown)])
-    np.savez(folder / MAP_NAME, indices=shown[: len(points)], points=points)
-
-
-def spread_evenly(length: int, *, count: int) -> NDArray[np.int64]:
-    """Return at most `count` different positions from 0 to `length` − 1, as evenly spaced as can be, in order."""
-    return np.unique(np.linspace(0, length - 1, min(count, length)).astype(np.int64))
+    shown = spread_rows(len(assessment.features), count=MAP_IMAGES)
+    points = draw_map(assessment.features[shown])
+    np.savez(folder / MAP_NAME, indices=shown[: len(points)].numpy(), points=points)
 
 
 def draw_map(features: Tensor) -> NDArray[np.float32]:

@@ -43,17 +43,9 @@ class VersionAnswersView(PageAccessMixin, DetailView[ModelVersion]):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
         """Add the classes and the pictures, or the reason."""
-        version, label, answer = self.object, self.kwargs["label"], self.kwargs["answer"]
-        keys = version.class_keys
-        if max(label, answer) >= len(keys):
-            raise Http404
-        return super().get_context_data(
-            true_name=display_name(keys[label]),
-            answered_name=display_name(keys[answer]),
-            is_right=label == answer,
-            **self._find(label, answer),
-            **kwargs,
-        )
+        label, answer = self.kwargs["label"], self.kwargs["answer"]
+        cell = _describe_cell(self.object, label=label, answer=answer)
+        return super().get_context_data(**cell, **self._find(label, answer), **kwargs)
 
     def _find(self, label: int, answer: int) -> dict[str, Any]:
         version = self.object
@@ -74,17 +66,26 @@ class EvaluationAnswersView(PageAccessMixin, DetailView[Evaluation]):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
         """Add the classes and the pictures, or why they cannot be shown."""
-        keys, label, answer = self.object.version.class_keys, self.kwargs["label"], self.kwargs["answer"]
-        if max(label, answer) >= len(keys):
-            raise Http404
+        label, answer = self.kwargs["label"], self.kwargs["answer"]
+        cell = _describe_cell(self.object.version, label=label, answer=answer)
         page = _read_page(self.request.GET.get("page", "1"))
-        return super().get_context_data(
-            true_name=display_name(keys[label]),
-            answered_name=display_name(keys[answer]),
-            is_right=label == answer,
-            **_show(self.object, label=label, answer=answer, page=page),
-            **kwargs,
-        )
+        return super().get_context_data(**cell, **_show(self.object, label=label, answer=answer, page=page), **kwargs)
+
+
+def _describe_cell(version: ModelVersion, *, label: int, answer: int) -> dict[str, Any]:
+    """Return the names of a cell's classes.
+
+    Raises:
+        Http404: the version knows no such class.
+    """
+    keys = version.class_keys
+    if max(label, answer) >= len(keys):
+        raise Http404
+    return {
+        "true_name": display_name(keys[label]),
+        "answered_name": display_name(keys[answer]),
+        "is_right": label == answer,
+    }
 
 
 def _show(evaluation: Evaluation, *, label: int, answer: int, page: int) -> dict[str, Any]:

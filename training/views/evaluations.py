@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
@@ -50,12 +51,18 @@ class EvaluationCreateView(PageAccessMixin, View):
         return redirect("evaluation", pk=job.pk)
 
 
-class EvaluationView(JobPage[Evaluation]):
-    """One evaluation: its progress, and what it measured or the reason why not."""
+class _EvaluationParts:
+    """What the page and its live part share."""
 
     permission_required = "training.view_evaluation"
+    part, live_view = "evaluation", "evaluation_live"
+    queryset: QuerySet[Evaluation] | None = evaluations_for_page()
+
+
+class EvaluationView(_EvaluationParts, JobPage[Evaluation]):
+    """One evaluation: its progress, and what it measured or the reason why not."""
+
     template_name = "training/evaluation.html"
-    queryset = evaluations_for_page()
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
         """Add the figures and the map."""
@@ -72,12 +79,10 @@ class EvaluationView(JobPage[Evaluation]):
         )
 
 
-class EvaluationLiveView(JobLivePage[Evaluation]):
+class EvaluationLiveView(_EvaluationParts, JobLivePage[Evaluation]):
     """The part of it that changes."""
 
-    permission_required = "training.view_evaluation"
     template_name = "training/_evaluation_live.html"
-    queryset = evaluations_for_page()
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:  # noqa: ANN401  # Django's own
         """Show it; a page whose evaluation has succeeded meanwhile is loaded anew, for it has figures now."""

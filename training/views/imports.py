@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect
 from django.utils.translation import gettext as _
@@ -54,20 +55,24 @@ class ImportCreateView(PageAccessMixin, FormView[ImportForm]):
         return self.form_invalid(form)
 
 
-class ImportView(JobPage[DatasetImport]):
+class _ImportParts:
+    """What the page and its live part share."""
+
+    permission_required = "training.view_datasetimport"
+    part, live_view = "import", "import_live"
+    queryset: QuerySet[DatasetImport] | None = imports_for_page()
+
+
+class ImportView(_ImportParts, JobPage[DatasetImport]):
     """One import: its progress, and the dataset it made or the reason why not."""
 
-    permission_required = "training.view_datasetimport"
     template_name = "training/import.html"
-    queryset = imports_for_page()
 
 
-class ImportLiveView(JobLivePage[DatasetImport]):
+class ImportLiveView(_ImportParts, JobLivePage[DatasetImport]):
     """The part of it that changes."""
 
-    permission_required = "training.view_datasetimport"
     template_name = "training/_import_live.html"
-    queryset = imports_for_page()
 
 
 class ImportCancelView(PageAccessMixin, View):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.generic import DetailView
@@ -21,14 +22,23 @@ JobT = TypeVar("JobT", bound=Job)
 
 
 class JobPage(PageAccessMixin, DetailView[JobT]):
-    """One job."""
+    """One job.
+
+    Attributes:
+        part: What the ids of the page begin with.
+        live_view: Name of the address of its live part.
+    """
 
     context_object_name = "job"
+    part: ClassVar[str]
+    live_view: ClassVar[str]
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401  # Django's own signature
         """Add everything that changes while the job is at work."""
         job = self.object
         return super().get_context_data(
+            part=self.part,
+            live_path=reverse(self.live_view, args=[job.pk]),
             poll=poll_seconds(job),
             state_key=state_key(job),
             progress_text=translate_progress(job.progress_message),

@@ -1,17 +1,11 @@
-"""Which images stand for a dataset, and how they are arranged on a map."""
+"""How images are arranged on a map."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from training.engine.sights import draw_map, spread_evenly
-
-
-def test_positions_are_spread_evenly_over_a_split() -> None:
-    assert spread_evenly(10, count=4).tolist() == [0, 3, 6, 9]
-    assert spread_evenly(3, count=5).tolist() == [0, 1, 2]
-    assert spread_evenly(1, count=5).tolist() == [0]
+from training.engine.sights import draw_map
 
 
 def test_images_that_are_seen_alike_lie_near_each_other() -> None:
