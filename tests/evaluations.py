@@ -3,17 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tests.evaluated import evaluated_manifest
-from tests.factories import EvaluationFactory
+from tests.factories import DatasetFactory, EvaluationFactory
 from training.choices import JobStatus
 from training.engine.constants import ANSWERS_NAME, BANK_NAME, MAP_NAME
 from training.engine.package import hash_file
 from training.models import Dataset, Evaluation, ModelVersion
 from training.storage import artifacts
+
+
+def make_tested(folder: Path, *, name: str, labels: Sequence[int], version: ModelVersion) -> Dataset:
+    """Return a dataset with a few black test images, on which `version` was tested.
+
+    Args:
+        folder: An existing directory for its arrays.
+        name: Its name.
+        labels: Of the images.
+        version: A version with its classes.
+    """
+    np.save(folder / "test_labels.npy", np.array(labels))
+    np.save(folder / "test_images.npy", np.zeros((len(labels), 32, 32, 3), dtype=np.uint8))
+    sha256 = version.manifest["dataset"]["sha256"]
+    dataset: Dataset = DatasetFactory.create(name=name, sha256=sha256, location=str(folder))
+    return dataset
 
 
 def make_evaluation(

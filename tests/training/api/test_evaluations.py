@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pytest_django import DjangoAssertNumQueries
 
 from tests.api_fixtures import problem_of
-from tests.evaluations import make_evaluation
-from tests.factories import DatasetFactory, EvaluationFactory, ModelVersionFactory
+from tests.evaluations import make_evaluation, make_tested
+from tests.factories import EvaluationFactory, ModelVersionFactory
 from tests.training.api.callers import Caller
 from training.choices import JobStatus
 from training.doorbell import Bell
@@ -34,11 +33,8 @@ def version(artifacts_root: Path) -> ModelVersion:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> Dataset:
-    np.save(tmp_path / "test_labels.npy", np.array(LABELS))
-    np.save(tmp_path / "test_images.npy", np.zeros((len(LABELS), 32, 32, 3), dtype=np.uint8))
-    dataset: Dataset = DatasetFactory.create(name="four", location=str(tmp_path))
-    return dataset
+def dataset(version: ModelVersion, tmp_path: Path) -> Dataset:
+    return make_tested(tmp_path, name="four", labels=LABELS, version=version)
 
 
 @pytest.fixture(autouse=True)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from tests.evaluations import make_evaluation
+from tests.evaluations import make_evaluation, make_tested
 from tests.factories import DatasetFactory, ModelVersionFactory, dataset_manifest
 from tests.training.people import Person, text_of
 from training.models import Dataset, Evaluation, ModelVersion
@@ -29,11 +28,7 @@ def version(artifacts_root: Path) -> ModelVersion:
 @pytest.fixture
 def dataset(version: ModelVersion, tmp_path: Path) -> Dataset:
     """The dataset on which the version was tested, of five images."""
-    np.save(tmp_path / "test_labels.npy", np.array(LABELS))
-    np.save(tmp_path / "test_images.npy", np.zeros((len(LABELS), 32, 32, 3), dtype=np.uint8))
-    sha256 = version.manifest["dataset"]["sha256"]
-    dataset: Dataset = DatasetFactory.create(name="five", sha256=sha256, location=str(tmp_path))
-    return dataset
+    return make_tested(tmp_path, name="five", labels=LABELS, version=version)
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
-from tests.evaluations import make_evaluation
-from tests.factories import DatasetFactory, EvaluationFactory, ModelVersionFactory, in_state
+from tests.evaluations import make_evaluation, make_tested
+from tests.factories import EvaluationFactory, ModelVersionFactory, in_state
 from tests.training.people import Person, text_of
 from training.choices import JobStatus, Reason
 from training.models import Dataset, Evaluation, ModelVersion
@@ -29,11 +29,7 @@ def version(artifacts_root: Path) -> ModelVersion:
 
 @pytest.fixture
 def dataset(version: ModelVersion, tmp_path: Path) -> Dataset:
-    np.save(tmp_path / "test_labels.npy", np.array(LABELS))
-    np.save(tmp_path / "test_images.npy", np.zeros((len(LABELS), 32, 32, 3), dtype=np.uint8))
-    sha256 = version.manifest["dataset"]["sha256"]
-    dataset: Dataset = DatasetFactory.create(name="five", sha256=sha256, location=str(tmp_path))
-    return dataset
+    return make_tested(tmp_path, name="five", labels=LABELS, version=version)
 
 
 @pytest.fixture
